@@ -1,0 +1,160 @@
+//! Services, methods and their HTTP bindings.
+
+use std::time::Duration;
+
+use super::mistake::Place;
+use super::schema::MessageId;
+use super::template::Template;
+
+/// A service of the catalog.
+#[derive(Debug)]
+pub struct Service {
+    /// Full name, as in `bookstore.v1.Bookstore`.
+    pub name: Box<str>,
+    /// Indices into [`super::Catalog::methods`].
+    pub methods: std::ops::Range<usize>,
+    pub place: Place,
+}
+
+/// A method of a service.
+#[derive(Debug)]
+pub struct Method {
+    /// `/pkg.Service/Method`, as in `:path`.
+    pub path: Box<str>,
+    /// Index into [`super::Catalog::services`].
+    pub service: usize,
+    pub name: Box<str>,
+    pub input: MessageId,
+    pub output: MessageId,
+    pub kind: StreamKind,
+    pub idempotency: Idempotency,
+    /// From annotations and from the configuration's rules, in order.
+    pub bindings: Box<[Binding]>,
+    pub settings: MethodSettings,
+    pub place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    Unary,
+    ClientStream,
+    ServerStream,
+    Bidi,
+}
+
+/// `google.protobuf.MethodOptions.idempotency_level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotency {
+    Unknown,
+    NoSideEffects,
+    Idempotent,
+}
+
+/// One way to reach a method by HTTP: a rule, or one of its `additional_bindings`.
+#[derive(Debug)]
+pub struct Binding {
+    pub verb: Verb,
+    pub template: Template,
+    /// The field that each variable of the template fills; in the order of `template.variables`.
+    pub variables: Box<[FieldPath]>,
+    pub body: Body,
+    /// The only field to print, instead of the whole answer.
+    pub response_body: Option<u16>,
+    pub place: Place,
+}
+
+/// The HTTP method of a binding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Exact(http::Method),
+    /// `custom { kind: "*" }`.
+    Any,
+}
+
+/// What the request body fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// No body: what the path leaves over comes from the query.
+    None,
+    /// `*`: what the path leaves over comes from the body, and there is no query.
+    All,
+    /// This top-level field (index into the message's fields); the rest comes from the query.
+    Field(u16),
+}
+
+/// A dotted path, resolved: indices into the fields of each message on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath(pub Box<[u16]>);
+
+/// What holds for calls of one method: merged default < catalog < service < method when the catalog is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MethodSettings {
+    /// Bytes of one request message; 0: no limit. Default 4 MiB.
+    pub max_request_message: usize,
+    /// Bytes of one response message; 0: no limit. Default 4 MiB.
+    pub max_response_message: usize,
+    /// The deadline of a call whose caller gives none. Default: none.
+    pub default_deadline: Option<Duration>,
+    /// The longest deadline; a longer one, or none, is cut down to it. Default: none.
+    pub max_deadline: Option<Duration>,
+    /// Time without a message in either direction after which a stream ends. Default: none.
+    pub idle_timeout: Option<Duration>,
+    /// What to do with a JSON field that the message does not have.
+    pub unknown_json_fields: UnknownFields,
+    /// Query parameters that are not bound and not complained about, as an API key.
+    pub ignored_query: Box<[Box<str>]>,
+    /// Print fields that are not set (scalars, empty lists and maps).
+    pub print_unset: bool,
+    /// Print names as in the `.proto` file.
+    pub proto_names: bool,
+    /// Print enums as numbers.
+    pub enum_numbers: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    Refuse,
+    Ignore,
+}
+
+// === impl StreamKind ===
+
+impl StreamKind {
+    pub fn new(client_streaming: bool, server_streaming: bool) -> StreamKind {
+        match (client_streaming, server_streaming) {
+            (false, false) => StreamKind::Unary,
+            (true, false) => StreamKind::ClientStream,
+            (false, true) => StreamKind::ServerStream,
+            (true, true) => StreamKind::Bidi,
+        }
+    }
+
+    /// Whether the caller may send more or fewer than one message.
+    pub fn client_streams(self) -> bool {
+        matches!(self, StreamKind::ClientStream | StreamKind::Bidi)
+    }
+
+    /// Whether the upstream may answer more or fewer than one message.
+    pub fn server_streams(self) -> bool {
+        matches!(self, StreamKind::ServerStream | StreamKind::Bidi)
+    }
+}
+
+// === impl MethodSettings ===
+
+impl Default for MethodSettings {
+    fn default() -> MethodSettings {
+        MethodSettings {
+            max_request_message: 4 << 20,
+            max_response_message: 4 << 20,
+            default_deadline: None,
+            max_deadline: None,
+            idle_timeout: None,
+            unknown_json_fields: UnknownFields::Refuse,
+            ignored_query: Box::new([]),
+            print_unset: false,
+            proto_names: false,
+            enum_numbers: false,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes on the wire: frames, varints, percent and base64 codings, deadlines, JSON tokens. No I/O, no schema.
+
+mod varint;
+
+pub use varint::{put_bytes, put_uint, put_varint, varint, varint_len};
