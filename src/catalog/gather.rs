@@ -206,17 +206,16 @@ impl Gatherer<'_> {
                     continue;
                 }
                 incomplete.push(unit.name.clone());
-                let mut known: Vec<&str> = units.keys().map(|name| &**name).collect();
+                let mut known: Vec<&str> =
+                    units.keys().filter(|name| **name != unit.name).map(|name| &**name).collect();
                 known.extend(bundled::names());
-                let hint = match closest(&import.name, known) {
-                    Some(name) => format!("did you mean {name:?}?"),
-                    None if self.roots.is_empty() => {
-                        "it is not in the descriptor set: build the set with --include_imports".to_owned()
-                    }
-                    None => {
-                        let roots: Vec<_> = self.roots.iter().map(|root| root.display().to_string()).collect();
-                        format!("import roots: {}", roots.join(", "))
-                    }
+                let hint = if self.roots.is_empty() {
+                    "it is not in the descriptor set: build the set with --include_imports".to_owned()
+                } else if let Some(name) = closest(&import.name, known) {
+                    format!("did you mean {name:?}?")
+                } else {
+                    let roots: Vec<_> = self.roots.iter().map(|root| root.display().to_string()).collect();
+                    format!("import roots: {}", roots.join(", "))
                 };
                 let text = format!("import {:?} not found", import.name);
                 mistakes.push(Mistake::new(text).at(unit.place(import.spot)).hint(hint));
