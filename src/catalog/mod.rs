@@ -1,7 +1,9 @@
 //! Catalogs: named sets of protobuf descriptors, loaded at run time and turned into dense, immutable tables.
 
 mod mistake;
+mod name_index;
 mod schema;
+mod schema_build;
 mod service;
 mod template;
 
