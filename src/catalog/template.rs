@@ -75,24 +75,14 @@ impl Template {
     /// Parses a template. The error tells the byte at which the text stops to be one.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let colon = verb_colon(text);
-        let mut parser = Parser {
-            text,
-            end: colon.unwrap_or(text.len()),
-            at: 0,
-            segments: Vec::new(),
-            variables: Vec::new(),
-        };
+        let mut parser =
+            Parser { text, end: colon.unwrap_or(text.len()), at: 0, segments: Vec::new(), variables: Vec::new() };
         parser.template()?;
         let verb = match colon {
             Some(colon) => Some(literal(text, colon + 1, text.len(), "a verb")?),
             None => None,
         };
-        Ok(Template {
-            text: text.into(),
-            segments: parser.segments.into(),
-            verb,
-            variables: parser.variables.into(),
-        })
+        Ok(Template { text: text.into(), segments: parser.segments.into(), verb, variables: parser.variables.into() })
     }
 
     /// Index of its `**`, if it has one.
@@ -150,7 +140,9 @@ impl Parser<'_> {
                 let end = self.until(if inside { &['/', '}', '{', '*'] } else { &['/', '{', '}', '*'] });
                 if let Some(found @ ('{' | '*')) = self.peek_at(end) {
                     self.at = end;
-                    return Err(self.unexpected(found, "a segment is a literal, or a wildcard, or a variable as a whole"));
+                    return Err(
+                        self.unexpected(found, "a segment is a literal, or a wildcard, or a variable as a whole")
+                    );
                 }
                 let text = literal(self.text, self.at, end, "a segment")?;
                 self.segments.push(Segment::Literal(text));
@@ -229,7 +221,8 @@ fn literal(text: &str, start: usize, end: usize, what: &str) -> Result<Box<str>,
     if raw.is_empty() {
         return Err(TemplateError::new(start, format!("{what} is empty")));
     }
-    let foreign = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}' | '*' | '?' | '#' | '"' | '\\');
+    let foreign =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}' | '*' | '?' | '#' | '"' | '\\');
     if let Some((at, found)) = raw.char_indices().find(|&(_, c)| foreign(c)) {
         return Err(TemplateError::new(start + at, format!("{found:?} cannot stand in {what}")));
     }
