@@ -18,10 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("google/rpc/status.proto", include_str!("../../protos/google/rpc/status.proto")),
     ("grpc/health/v1/health.proto", include_str!("../../protos/grpc/health/v1/health.proto")),
     ("grpc/reflection/v1/reflection.proto", include_str!("../../protos/grpc/reflection/v1/reflection.proto")),
-    (
-        "grpc/reflection/v1alpha/reflection.proto",
-        include_str!("../../protos/grpc/reflection/v1alpha/reflection.proto"),
-    ),
+    ("grpc/reflection/v1alpha/reflection.proto", include_str!("../../protos/grpc/reflection/v1alpha/reflection.proto")),
 ];
 
 /// The text of a bundled file.
@@ -30,6 +27,6 @@ pub(super) fn text(name: &str) -> Option<&'static str> {
 }
 
 /// The names of all bundled files.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
     FILES.iter().map(|(name, _)| *name)
 }
