@@ -32,6 +32,8 @@ pub enum Kind {
     UnknownEncoding,
     /// A request that is well framed but does not fit the schema or the rule: bad JSON, bad parameter.
     BadRequest,
+    /// gRPC over HTTP/1.1.
+    HttpVersion,
     /// Frames or messages that are not what the protocol says.
     Malformed,
     /// A message or body over its limit.
@@ -83,12 +85,13 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
         Kind::UnknownEncoding,
         Kind::BadRequest,
+        Kind::HttpVersion,
         Kind::Malformed,
         Kind::TooLarge,
         Kind::BadHeader,
@@ -108,6 +111,7 @@ impl Kind {
             Kind::UnsupportedMediaType => (415, Code::Unimplemented, "UNSUPPORTED_MEDIA_TYPE"),
             Kind::UnknownEncoding => (415, Code::Unimplemented, "UNKNOWN_ENCODING"),
             Kind::BadRequest => (400, Code::InvalidArgument, "BAD_REQUEST"),
+            Kind::HttpVersion => (505, Code::Unimplemented, "HTTP_VERSION"),
             Kind::Malformed => (400, Code::Internal, "MALFORMED"),
             Kind::TooLarge => (413, Code::ResourceExhausted, "TOO_LARGE"),
             Kind::BadHeader => (400, Code::InvalidArgument, "BAD_HEADER"),
