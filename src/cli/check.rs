@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::flags::ServeFlags;
 use super::report;
-use crate::config::{self, Listener, Settled};
+use crate::catalog::Catalog;
+use crate::config::{self, Complete, Listener, Settled};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -27,51 +28,59 @@ pub(super) struct CheckFlags {
 
 pub(super) fn run(flags: CheckFlags) -> ExitCode {
     if flags.keys {
-        return print(&config::reference());
+        return report::print(&config::reference());
     }
     let mut origin = flags.serve.origin();
     if origin.file.is_none() {
         // flags alone: a catalog may be checked before there is an upstream
         origin.purpose = config::Purpose::Describe;
     }
-    match origin.load() {
-        Ok(settled) => print(&summary(&settled)),
-        Err(mistakes) => report::refused(&mistakes),
+    let config::Checked { settled, mut mistakes } = origin.check();
+    let Some(settled) = settled else { return report::refused(&mistakes) };
+    let complete = config::complete(&settled.catalogs).unwrap_or_else(|more| {
+        mistakes.extend(more);
+        Complete::default()
+    });
+    if !mistakes.is_empty() {
+        return report::refused(&config::sorted(mistakes));
     }
-}
-
-/// To standard output; a reader that has gone away is no failure.
-fn print(text: &str) -> ExitCode {
-    use std::io::Write as _;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    report::warn(&complete.warnings);
+    report::print(&summary(&settled, &complete))
 }
 
 /// What would run, in a few lines.
-fn summary(settled: &Settled) -> String {
+fn summary(settled: &Settled, complete: &Complete) -> String {
     let mut out = String::from("no mistakes\n");
     // writing to a String cannot fail
     for listener in &settled.listeners {
-        let _ = writeln!(out, "listener {} {}", listener.address, security(listener));
+        let _ = writeln!(out, "  listener {}: {}", listener.address, security(listener));
     }
     if let Some(admin) = settled.admin {
-        let _ = writeln!(out, "admin {admin}");
+        let _ = writeln!(out, "  admin {admin}");
     }
-    for cluster in &settled.clusters {
+    for cluster in settled.clusters.iter().filter(|cluster| !cluster.endpoints.is_empty()) {
         let endpoints: Vec<String> = cluster.endpoints.iter().map(ToString::to_string).collect();
-        let _ = writeln!(out, "cluster {} {}", cluster.name, endpoints.join(" "));
+        let _ = writeln!(out, "  cluster {}: {}", cluster.name, endpoints.join(", "));
     }
-    for catalog in &settled.catalogs {
-        let _ = writeln!(out, "catalog {} -> cluster {}", catalog.name, catalog.cluster);
+    for catalog in &complete.catalogs {
+        let _ = writeln!(out, "  catalog {}: {} -> cluster {}", catalog.name, contents(catalog), catalog.cluster);
     }
     out
+}
+
+fn contents(catalog: &Catalog) -> String {
+    let bindings = catalog.methods.iter().map(|method| method.bindings.len()).sum();
+    let parts = [(catalog.services.len(), "service"), (catalog.methods.len(), "method"), (bindings, "binding")];
+    parts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
 }
 
 fn security(listener: &Listener) -> String {
     let Some(tls) = &listener.tls else { return "clear text".into() };
     let mut text = String::from("TLS");
-    if !tls.sni.is_empty() {
-        let _ = write!(text, ", {} more certificates by name", tls.sni.len());
+    match tls.sni.len() {
+        0 => {}
+        1 => text.push_str(", one more certificate by name"),
+        more => drop(write!(text, ", {more} more certificates by name")),
     }
     if tls.client_ca.is_some() {
         text.push_str(", callers must show a certificate");

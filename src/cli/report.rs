@@ -22,3 +22,17 @@ pub(super) fn failed(reason: impl std::fmt::Display) -> ExitCode {
     eprintln!("transom: {reason}");
     ExitCode::from(FAILED)
 }
+
+/// Tells what deserves a word but stops nothing.
+pub(super) fn warn(warnings: &[Mistake]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// To standard output; a reader that has gone away is no failure.
+pub(super) fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}

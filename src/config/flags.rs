@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::settled::{Conflicts, Match};
 use super::value::{self, Parsed};
 use super::written::{At, Catalog, Cors, Identity, Listener, ListenerTls, Settings, Spot, Written};
-use crate::catalog::Mistake;
+use crate::catalog::{Conflicts, Mistake};
 
 /// The name of the catalog, and of its cluster, that `--upstream`, `--proto-path`, `--proto` and `--descriptor-set`
 /// make.
@@ -168,7 +167,7 @@ impl Flags {
         let Some(size) = parsed(text, flag, mistakes, value::size) else { return };
         let spot = Spot::flag(flag);
         written.settings.push(Settings {
-            matches: Some(At { value: Match::All, spot: spot.clone() }),
+            matches: Some(At { value: "*".to_owned(), spot: spot.clone() }),
             max_request_message: Some(size.clone()),
             max_response_message: Some(size),
             ..Settings::unsaid(spot)

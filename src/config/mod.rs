@@ -5,6 +5,7 @@
 //!                                        -> settle (names, files, defaults) -> Settled
 
 mod certificate;
+mod complete;
 mod flags;
 mod load;
 mod node;
@@ -17,14 +18,14 @@ mod written;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use complete::{Complete, complete};
 pub use flags::{COMMAND_LINE, Flags};
 pub use reference_table::reference;
 pub use settled::{
-    CatalogSource, Cluster, ClusterTls, Conflicts, Cors, Endpoint, HostRule, HttpRule, Identity, KeepAlive, Listener,
-    ListenerTls, Match, RuleBinding, SettingsRule, Settled, SniIdentity,
+    Cluster, ClusterTls, Cors, Endpoint, Identity, KeepAlive, Listener, ListenerTls, Settled, SniIdentity,
 };
 
-use crate::catalog::Mistake;
+use crate::catalog::{Mistake, Place};
 
 /// What a configuration is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,53 +44,67 @@ pub struct Origin {
     pub purpose: Purpose,
 }
 
+/// A configuration as far as it could be read, and every mistake in it. Without mistakes it is whole.
+#[derive(Debug)]
+pub struct Checked {
+    /// `None` where nothing could be read at all. Catalogs with a mistake are left out.
+    pub settled: Option<Settled>,
+    /// Sorted by place; those without one come first.
+    pub mistakes: Vec<Mistake>,
+}
+
 // === impl Origin ===
 
 impl Origin {
     /// Reads everything again. Errors: every mistake of file and flags, sorted by place; those without one come first.
     pub fn load(&self) -> Result<Settled, Vec<Mistake>> {
+        match self.check() {
+            Checked { settled: Some(settled), mistakes } if mistakes.is_empty() => Ok(settled),
+            Checked { mistakes, .. } => Err(mistakes),
+        }
+    }
+
+    /// As [`Origin::load`], keeping what could be read, so that its catalogs can be looked at in the same run.
+    pub fn check(&self) -> Checked {
         let environment = |name: &str| std::env::var(name).ok();
         let Some(file) = &self.file else {
             if !self.flags.name_a_catalog() {
                 let text = "there is nothing to serve: neither a CONFIG nor a catalog";
                 let hint =
                     "name a configuration file, or give --upstream URL with --proto-path DIR or --descriptor-set FILE";
-                return Err(vec![Mistake::new(text).hint(hint)]);
+                return Checked { settled: None, mistakes: vec![Mistake::new(text).hint(hint)] };
             }
             return self.settle("", "command line", Path::new(""), &environment);
         };
-        let text = load::text_of(file).map_err(|mistake| vec![mistake])?;
+        let text = match load::text_of(file) {
+            Ok(text) => text,
+            Err(mistake) => return Checked { settled: None, mistakes: vec![mistake] },
+        };
         let base = file.parent().unwrap_or(Path::new(""));
-        let mut settled = self.settle(&text, &file.display().to_string(), base, &environment)?;
-        settled.files.insert(0, file.clone());
-        Ok(settled)
+        let mut checked = self.settle(&text, &file.display().to_string(), base, &environment);
+        if let Some(settled) = &mut checked.settled {
+            settled.files.insert(0, file.clone());
+        }
+        checked
     }
 
-    /// As [`Origin::load`], of a text in place of the file. `name` stands in places, `base` is the folder that paths are
-    /// relative to.
-    fn settle(
-        &self,
-        text: &str,
-        name: &str,
-        base: &Path,
-        environment: written::Environment<'_>,
-    ) -> Result<Settled, Vec<Mistake>> {
+    /// Checks a text in place of the file. `name` stands in places, `base` is the folder that paths are relative to.
+    fn settle(&self, text: &str, name: &str, base: &Path, environment: written::Environment<'_>) -> Checked {
         let name: Arc<str> = name.into();
-        let root = load::tree_of(text, &name).map_err(|mistake| vec![mistake])?;
+        let root = match load::tree_of(text, &name) {
+            Ok(root) => root,
+            Err(mistake) => return Checked { settled: None, mistakes: vec![mistake] },
+        };
         let (mut written, mut mistakes, mut told) = written::read(&root, &name, base, environment);
         mistakes.extend(self.flags.apply(&mut written));
         told.extend(mistakes.iter().filter_map(|mistake| mistake.key.clone()));
         let (settled, more) = settle::settle(&written, base, self.purpose, &told);
         mistakes.extend(more);
         if written.catalogs.is_empty() && mistakes.is_empty() {
-            let mistake =
-                Mistake::new("has no `catalogs`: there is nothing to serve").at(crate::catalog::Place::new(name, 0, 0));
+            let mistake = Mistake::new("has no `catalogs`: there is nothing to serve").at(Place::new(name, 0, 0));
             mistakes.push(mistake.hint("see `transom check --keys`"));
         }
-        match mistakes.is_empty() {
-            true => Ok(settled),
-            false => Err(sorted(mistakes)),
-        }
+        Checked { settled: Some(settled), mistakes: sorted(mistakes) }
     }
 }
 

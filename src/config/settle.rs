@@ -9,12 +9,11 @@ use std::time::Duration;
 use super::Purpose;
 use super::certificate;
 use super::settled::{
-    CatalogSource, Cluster, ClusterTls, Conflicts, Cors, Endpoint, HostRule, HttpRule, Identity, KeepAlive, Listener,
-    ListenerTls, Match, RuleBinding, SettingsRule, Settled, SniIdentity,
+    Cluster, ClusterTls, Cors, Endpoint, Identity, KeepAlive, Listener, ListenerTls, Settled, SniIdentity,
 };
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
-use crate::catalog::Mistake;
+use crate::catalog::{Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source};
 use crate::wire::closest;
 
 /// Where `serve` listens when nothing says otherwise: this machine alone.
@@ -22,10 +21,12 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Add
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_CONNECTIONS: usize = 65_536;
 const MAX_STREAMS: u32 = 256;
 const MAX_HEADER_BYTES: u32 = 32 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const CLUSTER_CONNECTIONS: usize = 4;
+const CLUSTER_CONNECTIONS: usize = 8;
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 3600);
@@ -35,14 +36,14 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 3600);
 pub(super) fn settle(written: &Written, base: &Path, purpose: Purpose, told: &[String]) -> (Settled, Vec<Mistake>) {
     let mut settling = Settling { base, purpose, told, mistakes: Vec::new(), files: Vec::new() };
     let mut clusters = settling.clusters(&written.clusters);
-    let catalogs = settling.catalogs(&written.catalogs, &written.clusters, &mut clusters);
+    let settings = settling.settings(&written.settings);
+    let catalogs = settling.catalogs(written, &settings, &mut clusters);
     let settled = Settled {
         listeners: settling.listeners(&written.listeners, written.admin.as_ref()),
         admin: value_of(&written.admin),
         workers: value_of(&written.workers).and_then(|workers| usize::try_from(workers).ok()),
         drain_timeout: value_of(&written.drain_timeout).unwrap_or(DRAIN_TIMEOUT),
         clusters,
-        settings: settling.settings(written, &catalogs),
         catalogs,
         cors: written.cors.as_ref().and_then(|cors| settling.cors(cors)),
         files: settling.files,
@@ -98,10 +99,12 @@ impl Settling<'_> {
         Listener {
             address: value_of(&w.address).unwrap_or(DEFAULT_ADDRESS),
             tls: w.tls.as_ref().and_then(|tls| self.listener_tls(tls)),
-            max_connections: value_of(&w.max_connections).and_then(|number| usize::try_from(number).ok()),
+            max_connections: value_of(&w.max_connections)
+                .and_then(|number| usize::try_from(number).ok())
+                .unwrap_or(MAX_CONNECTIONS),
             header_timeout: value_of(&w.header_timeout).unwrap_or(HEADER_TIMEOUT),
             idle_timeout: value_of(&w.idle_timeout).unwrap_or(IDLE_TIMEOUT),
-            max_age: value_of(&w.max_age),
+            max_age: value_of(&w.max_age).unwrap_or(MAX_AGE),
             max_concurrent_streams: streams.unwrap_or(MAX_STREAMS),
             max_header_bytes: head.unwrap_or(MAX_HEADER_BYTES),
         }
@@ -266,23 +269,29 @@ impl Settling<'_> {
 // === impl Settling: catalogs ===
 
 impl Settling<'_> {
-    fn catalogs(
-        &mut self,
-        written: &[written::Catalog],
-        named: &[written::Cluster],
-        clusters: &mut Vec<Cluster>,
-    ) -> Vec<CatalogSource> {
-        let mut catalogs: Vec<CatalogSource> = Vec::new();
-        for w in written {
+    /// Those without a mistake: the others would only repeat theirs when they are loaded.
+    fn catalogs(&mut self, written: &Written, settings: &[SettingRule], clusters: &mut Vec<Cluster>) -> Vec<Source> {
+        let mut names: Vec<&At<String>> = Vec::new();
+        let mut catalogs = Vec::new();
+        for w in &written.catalogs {
+            let before = self.mistakes.len();
             let Some(name) = &w.name else { continue };
-            if let Some(other) = catalogs.iter().find(|other| other.name == name.value) {
-                let line = other.place.as_ref().map_or(0, |place| place.line);
+            if let Some(other) = names.iter().find(|other| other.value == name.value) {
                 let mistake = name.spot.mistake(format!("a catalog {} is there already", name.value));
-                self.mistakes.push(mistake.hint(format!("in line {line}")));
-                continue;
+                self.mistakes.push(mistake.hint(format!("see `{}`", other.spot.key)));
             }
-            let cluster = self.cluster_of(w, &name.value, named, clusters);
-            catalogs.push(self.catalog(w, &name.value, cluster));
+            names.push(name);
+            let cluster = self.cluster_of(w, &name.value, &written.clusters, clusters);
+            let mut catalog = self.catalog(w, &name.value, cluster);
+            catalog.settings = settings.to_vec();
+            if let Some(own) = &w.settings {
+                // behind those of the top, as later ones win among equals
+                catalog.settings.push(self.rule(own, "*"));
+            }
+            let told = self.told.iter().any(|key| key.starts_with(&w.spot.key));
+            if self.mistakes.len() == before && !told {
+                catalogs.push(catalog);
+            }
         }
         catalogs
     }
@@ -328,7 +337,7 @@ impl Settling<'_> {
         w.cluster.as_ref().map_or(name, |cluster| &cluster.value).to_owned()
     }
 
-    fn catalog(&mut self, w: &written::Catalog, name: &str, cluster: String) -> CatalogSource {
+    fn catalog(&mut self, w: &written::Catalog, name: &str, cluster: String) -> Source {
         let pass_unknown_methods = value_of(&w.pass_unknown_methods).unwrap_or(false);
         let sources = w.proto_paths.len() + w.protos.len() + w.descriptor_sets.len();
         let told = ["proto_paths", "protos", "descriptor_sets"].iter().any(|key| self.is_told(&w.spot, key));
@@ -353,7 +362,7 @@ impl Settling<'_> {
                 Err(error) => Err(certificate::unreadable(path, &error)),
             });
         }
-        CatalogSource {
+        Source {
             name: name.to_owned(),
             proto_paths: values_of(&w.proto_paths),
             protos: self.protos(w),
@@ -364,7 +373,7 @@ impl Settling<'_> {
             conflicts: value_of(&w.conflicts).unwrap_or(Conflicts::Refuse),
             auto_mapping: value_of(&w.auto_mapping).unwrap_or(true),
             pass_unknown_methods,
-            place: w.spot.place.clone(),
+            settings: Vec::new(),
         }
     }
 
@@ -417,15 +426,15 @@ fn no_source(spot: &Spot) -> Mistake {
 }
 
 fn host_rule(services: &At<String>, hosts: &[At<String>]) -> HostRule {
-    HostRule { services: services.value.clone(), hosts: values_of(hosts), place: services.spot.place.clone() }
+    HostRule { pattern: services.value.clone(), hosts: values_of(hosts), place: services.spot.place.clone() }
 }
 
 fn http_rule(w: &written::Rule) -> Option<HttpRule> {
+    let first = w.binding.as_ref()?;
     Some(HttpRule {
         selector: w.selector.as_ref()?.value.clone(),
-        binding: binding(w.binding.as_ref()?),
-        additional_bindings: w.additional_bindings.iter().map(binding).collect(),
         add: value_of(&w.add).unwrap_or(false),
+        bindings: std::iter::once(first).chain(&w.additional_bindings).map(binding).collect(),
         place: w.spot.place.clone(),
     })
 }
@@ -433,10 +442,9 @@ fn http_rule(w: &written::Rule) -> Option<HttpRule> {
 fn binding(w: &written::Binding) -> RuleBinding {
     RuleBinding {
         verb: w.verb.clone(),
-        path: w.path.clone(),
-        body: value_of(&w.body),
-        response_body: value_of(&w.response_body),
-        place: w.spot.place.clone(),
+        template: w.path.clone(),
+        body: value_of(&w.body).unwrap_or_default(),
+        response_body: value_of(&w.response_body).unwrap_or_default(),
     }
 }
 
@@ -468,44 +476,36 @@ impl Settling<'_> {
         })
     }
 
-    /// All rules, wide ones first; of the same width, in the order written. A catalog's own come with their catalog.
-    fn settings(&mut self, written: &Written, catalogs: &[CatalogSource]) -> Vec<SettingsRule> {
+    fn settings(&mut self, written: &[written::Settings]) -> Vec<SettingRule> {
         let mut rules = Vec::new();
-        for w in &written.settings {
-            let Some(matches) = &w.matches else { continue };
-            rules.push(self.rule(w, matches.value.clone()));
+        for w in written {
+            rules.extend(w.matches.as_ref().map(|matches| self.rule(w, &matches.value)));
         }
-        for w in &written.catalogs {
-            let name = w.name.as_ref().filter(|name| catalogs.iter().any(|catalog| catalog.name == name.value));
-            if let (Some(name), Some(settings)) = (name, &w.settings) {
-                rules.push(self.rule(settings, Match::Catalog(name.value.clone())));
-            }
-        }
-        rules.sort_by_key(|rule| rule.matches.breadth());
         rules
     }
 
-    fn rule(&mut self, w: &written::Settings, matches: Match) -> SettingsRule {
+    fn rule(&mut self, w: &written::Settings, pattern: &str) -> SettingRule {
         if let (Some(default), Some(max)) = (&w.default_deadline, &w.max_deadline)
             && default.value > max.value
         {
             let text = format!("{:?} is longer than the longest, {:?}", default.value, max.value);
             self.mistakes.push(default.spot.mistake(text).hint("`deadline.default` is at most `deadline.max`"));
         }
-        SettingsRule {
-            matches,
+        let ignored = w.ignored_query.as_ref();
+        let settings = PartialSettings {
             max_request_message: value_of(&w.max_request_message),
             max_response_message: value_of(&w.max_response_message),
-            default_deadline: value_of(&w.default_deadline),
-            max_deadline: value_of(&w.max_deadline),
-            idle_timeout: value_of(&w.idle_timeout),
+            default_deadline: value_of(&w.default_deadline).map(Some),
+            max_deadline: value_of(&w.max_deadline).map(Some),
+            idle_timeout: value_of(&w.idle_timeout).map(Some),
             unknown_json_fields: value_of(&w.unknown_json_fields),
+            ignored_query: ignored.map(|names| names.iter().map(|name| name.value.as_str().into()).collect()),
             print_unset: value_of(&w.print_unset),
             proto_names: value_of(&w.proto_names),
             enum_numbers: value_of(&w.enum_numbers),
-            ignored_query: w.ignored_query.as_deref().map(values_of),
-            place: w.spot.place.clone(),
-        }
+        };
+        let place = w.matches.as_ref().map_or(&w.spot, |matches| &matches.spot).place.clone();
+        SettingRule { pattern: pattern.to_owned(), settings, place }
     }
 }
 

@@ -1,21 +1,36 @@
 use std::time::Duration;
 
 use super::*;
-use crate::catalog::UnknownFields;
+use crate::catalog::{Conflicts, UnknownFields, Verb};
 
 /// A folder with what a configuration may name.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(dir.path().join("protos")).expect("a folder in it");
-    std::fs::write(dir.path().join("protos/a.proto"), "syntax = \"proto3\";").expect("a file");
+    std::fs::write(dir.path().join("protos/a.proto"), SERVICES).expect("a file");
     dir
+}
+
+const SERVICES: &str = r#"
+syntax = "proto3";
+package p;
+message E {}
+service S { rpc M(E) returns (E); rpc N(E) returns (E); }
+service T { rpc N(E) returns (E); }
+"#;
+
+fn whole(checked: Checked) -> Result<Settled, Vec<Mistake>> {
+    match checked.mistakes.is_empty() {
+        true => Ok(checked.settled.expect("is whole")),
+        false => Err(checked.mistakes),
+    }
 }
 
 fn settle_with(text: &str, flags: Flags, purpose: Purpose) -> Result<Settled, Vec<String>> {
     let dir = folder();
     let origin = Origin { file: Some("t.yaml".into()), flags, purpose };
     let environment = |name: &str| (name == "PORT").then(|| "9000".to_owned());
-    let settled = origin.settle(text, "t.yaml", dir.path(), &environment);
+    let settled = whole(origin.settle(text, "t.yaml", dir.path(), &environment));
     let plain = |mistake: &Mistake| mistake.to_string().replace(&dir.path().display().to_string(), ".");
     settled.map_err(|mistakes| mistakes.iter().map(plain).collect())
 }
@@ -47,7 +62,8 @@ fn a_short_configuration_gets_every_default() {
     assert_eq!(settled.clusters[0].endpoints[0].to_string(), "h2c://127.0.0.1:1");
     assert_eq!(settled.catalogs[0].cluster, "a");
     assert!(settled.catalogs[0].auto_mapping && !settled.catalogs[0].pass_unknown_methods);
-    assert_eq!(settled.method_settings("a", "p.S", "M"), crate::catalog::MethodSettings::default());
+    assert_eq!((listener.max_connections, listener.max_age), (65_536, Duration::from_secs(3600)));
+    assert!(settled.catalogs[0].settings.is_empty());
 }
 
 #[test]
@@ -58,6 +74,7 @@ fn the_reference_tells_the_defaults_that_hold() {
     for (path, holds) in [
         ("listeners[].header_timeout", listener.header_timeout),
         ("listeners[].idle_timeout", listener.idle_timeout),
+        ("listeners[].max_age", listener.max_age),
         ("drain_timeout", settled.drain_timeout),
         ("clusters.<name>.connect_timeout", cluster.connect_timeout),
         ("clusters.<name>.keep_alive.interval", cluster.keep_alive.interval),
@@ -68,6 +85,7 @@ fn the_reference_tells_the_defaults_that_hold() {
     assert_eq!(value::size(default("listeners[].max_header_bytes")), Ok(listener.max_header_bytes as usize));
     assert_eq!(value::size(default("settings[].max_request_message")), Ok(4 << 20));
     assert_eq!(default("listeners[].max_concurrent_streams"), listener.max_concurrent_streams.to_string());
+    assert_eq!(default("listeners[].max_connections"), listener.max_connections.to_string());
     assert_eq!(default("clusters.<name>.max_connections"), cluster.max_connections.to_string());
 }
 
@@ -189,7 +207,7 @@ fn rules_are_read_with_their_bindings() {
   - name: a
     proto_paths: protos
     upstream: h2c://a
-    hosts: {\"library.v1.*\": [Library.example], p.S: \"*.b.example\"}
+    hosts: {\"library.v1.*\": [Library.example], p.S: b.example}
     rules:
       - {selector: p.S.M, get: /a, response_body: x, additional_bindings: [{custom: {kind: HEAD, path: /b}}, {post: /c, body: '*'}]}
       - {selector: p.S.N, custom: {kind: '*', path: /d}, add: true}
@@ -197,12 +215,15 @@ fn rules_are_read_with_their_bindings() {
     let settled = settle(rules).expect("settles");
     let catalog = &settled.catalogs[0];
     assert_eq!(catalog.hosts[0].hosts, ["library.example"]);
-    let verbs = |rule: &HttpRule| rule.additional_bindings.iter().map(|b| b.verb.clone()).collect::<Vec<_>>();
-    assert_eq!(
-        (catalog.rules[0].binding.verb.as_str(), verbs(&catalog.rules[0])),
-        ("GET", vec!["HEAD".into(), "POST".into()])
-    );
-    assert_eq!((catalog.rules[1].binding.verb.as_str(), catalog.rules[1].add), ("*", true));
+    let verbs = |rule: usize| {
+        catalog.rules[rule].bindings.iter().map(|b| (b.verb.clone(), b.template.as_str())).collect::<Vec<_>>()
+    };
+    let exact = |method| Verb::Exact(method);
+    use http::Method;
+    assert_eq!(verbs(0), [(exact(Method::GET), "/a"), (exact(Method::HEAD), "/b"), (exact(Method::POST), "/c")]);
+    assert_eq!((verbs(1), catalog.rules[1].add), (vec![(Verb::Any, "/d")], true));
+    let bindings = &catalog.rules[0].bindings;
+    assert_eq!((bindings[2].body.as_str(), bindings[0].response_body.as_str()), ("*", "x"));
 
     let found = mistakes(
         &rules
@@ -221,33 +242,64 @@ fn rules_are_read_with_their_bindings() {
 
 #[test]
 fn the_narrower_setting_wins_and_the_later_of_two() {
-    let settled = settle(
-        "settings:
+    let dir = folder();
+    let text = "settings:
   - {match: p.S/M, deadline: {max: 1s}, json: {names: proto}}
   - {match: p.S/*, deadline: {max: 2s}, json: {unknown_fields: ignore}}
   - {match: '*', deadline: {max: 4s}, max_request_message: 1KiB, query: {ignored: [key]}}
   - {match: '*', max_request_message: 0}
 catalogs:
   - {name: a, proto_paths: protos, upstream: h2c://a, settings: {deadline: {max: 3s}, idle_timeout: 9s}}
-",
-    )
-    .expect("settles");
-    let of = |catalog, service, method| settled.method_settings(catalog, service, method);
-    let max = |catalog, service, method| of(catalog, service, method).max_deadline.map(|max| max.as_secs());
-    assert_eq!(max("a", "p.S", "M"), Some(1));
-    assert_eq!(max("a", "p.S", "N"), Some(2));
-    assert_eq!(max("a", "p.T", "N"), Some(3));
-    assert_eq!(max("b", "p.T", "N"), Some(4));
-    let narrow = of("a", "p.S", "M");
+";
+    let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
+    let settled = whole(origin.settle(text, "t.yaml", dir.path(), &|_| None)).expect("settles");
+    let complete = complete(&settled.catalogs).expect("loads");
+    let of = |path: &str| {
+        let method = complete.catalogs[0].methods.iter().find(|method| &*method.path == path);
+        method.expect(path).settings.clone()
+    };
+    let max = |path| of(path).max_deadline.map(|max| max.as_secs());
+    assert_eq!((max("/p.S/M"), max("/p.S/N"), max("/p.T/N")), (Some(1), Some(2), Some(3)));
+    let narrow = of("/p.S/M");
     assert_eq!((narrow.max_request_message, narrow.max_response_message), (0, 4 << 20));
     assert_eq!(narrow.idle_timeout, Some(Duration::from_secs(9)));
     assert!(narrow.proto_names && narrow.unknown_json_fields == UnknownFields::Ignore);
     assert_eq!(*narrow.ignored_query, ["key".into()]);
+}
 
+#[test]
+fn settings_need_a_match_and_deadlines_an_order() {
     let found = mistakes(&with_catalog("settings: [{deadline: {default: 2s, max: 1s}}]"));
     assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("`match` is missing"), "{found:?}");
     let found = mistakes(&with_catalog("settings: [{match: '*', deadline: {default: 2s, max: 1s}}]"));
     assert!(found[0].contains("longer than the longest"), "{found:?}");
+}
+
+#[test]
+fn settings_may_be_for_any_catalog_but_not_for_none() {
+    let dir = folder();
+    std::fs::create_dir(dir.path().join("more")).expect("a folder");
+    std::fs::write(dir.path().join("more/b.proto"), SERVICES.replace("package p", "package q")).expect("a file");
+    let load = |pattern: &str| {
+        let text = format!(
+            "settings: [{{match: p.S/M, idle_timeout: 1s}}, {{match: {pattern}, idle_timeout: 1s}}]\ncatalogs:\n\
+             - {{name: a, proto_paths: protos, upstream: h2c://a}}\n- {{name: b, proto_paths: more, upstream: h2c://b}}\n"
+        );
+        let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
+        complete(&whole(origin.settle(&text, "t.yaml", dir.path(), &|_| None)).expect("settles").catalogs)
+    };
+    assert!(load("q.S/*").is_ok());
+    let found: Vec<String> = load("q.S/Mm").expect_err("refused").iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["t.yaml:1:54: \"q.S/Mm\" matches no method (did you mean \"q.S/M\"?)"]);
+}
+
+#[test]
+fn a_catalog_without_descriptions_passes_calls_on() {
+    let settled = settle("catalogs: [{name: a, unknown_methods: pass, upstream: h2c://a}]").expect("settles");
+    let complete = complete(&settled.catalogs).expect("loads");
+    assert!(complete.catalogs[0].methods.is_empty() && complete.catalogs[0].pass_unknown_methods);
+    assert!(complete.warnings.is_empty(), "{:?}", complete.warnings);
 }
 
 #[test]
@@ -276,7 +328,7 @@ fn certificates_are_read_and_matched_with_their_keys() {
             "listeners: [{{address: 127.0.0.1:1, tls: {{certificate: {certificate}, key: {key}, client_ca: {ca}}}}}]"
         ));
         let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
-        let settled = origin.settle(&text, "t.yaml", dir.path(), &|_| None);
+        let settled = whole(origin.settle(&text, "t.yaml", dir.path(), &|_| None));
         settled.map_err(|mistakes| mistakes.iter().map(|m| m.text.clone()).collect::<Vec<_>>().join("; "))
     };
     let good = settled("one.pem", "one.key", "one.pem").expect("settles");
@@ -315,7 +367,7 @@ catalogs: [{name: a, proto_paths: protos, upstream: h2c://a, conflicts: refuse}]
     };
     let settled = settle_with(file, flags, Purpose::Serve).expect("settles");
     assert_eq!(settled.listeners.len(), 1);
-    assert_eq!((settled.listeners[0].address.port(), settled.listeners[0].max_connections), (4, Some(7)));
+    assert_eq!((settled.listeners[0].address.port(), settled.listeners[0].max_connections), (4, 7));
     assert_eq!((settled.admin.map(|a| a.port()), settled.workers), (Some(5), Some(5)));
     assert_eq!(settled.drain_timeout, Duration::from_millis(1500));
     let cors = settled.cors.as_ref().expect("cors");
@@ -323,8 +375,10 @@ catalogs: [{name: a, proto_paths: protos, upstream: h2c://a, conflicts: refuse}]
     assert!(settled.catalogs.iter().all(|c| c.conflicts == Conflicts::Report && !c.auto_mapping));
     assert_eq!(settled.catalogs[1].name, COMMAND_LINE);
     assert_eq!(settled.cluster(COMMAND_LINE).map(|c| c.endpoints.len()), Some(2));
-    let settings = settled.method_settings("a", "p.S", "M");
-    assert_eq!((settings.max_request_message, settings.max_response_message), (2 << 20, 2 << 20));
+    let sizes = |rule: &crate::catalog::SettingRule| rule.settings.max_request_message;
+    for catalog in &settled.catalogs {
+        assert_eq!(catalog.settings.iter().map(sizes).collect::<Vec<_>>(), [Some(1 << 10), Some(2 << 20)]);
+    }
 }
 
 #[test]
@@ -392,10 +446,9 @@ mod mutations {
             }
             let text: String = text.into_iter().collect();
             let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
-            if let Err(mistakes) = origin.settle(&text, "t.yaml", Path::new("catalogs"), &|_| None) {
-                prop_assert!(!mistakes.is_empty());
-                prop_assert!(mistakes.iter().all(|mistake| mistake.place.is_some()), "{mistakes:?}");
-            }
+            let checked = origin.settle(&text, "t.yaml", Path::new("catalogs"), &|_| None);
+            prop_assert!(checked.settled.is_some() || !checked.mistakes.is_empty());
+            prop_assert!(checked.mistakes.iter().all(|mistake| mistake.place.is_some()), "{:?}", checked.mistakes);
         }
     }
 }

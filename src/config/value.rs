@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::settled::{Endpoint, Match};
+use super::settled::Endpoint;
+use crate::catalog::Verb;
 use crate::wire::closest;
 
 /// Why a value is not of the form that its key wants.
@@ -217,21 +218,28 @@ pub(super) fn origin(value: &str) -> Parsed<String> {
     }
 }
 
+/// A method of HTTP for a rule, or `*` for every one.
+pub(super) fn verb(value: &str) -> Parsed<Verb> {
+    match value {
+        "*" => Ok(Verb::Any),
+        _ => http_method(value).map(Verb::Exact),
+    }
+}
+
 /// A method of HTTP.
-pub(super) fn http_method(value: &str) -> Parsed<String> {
+pub(super) fn http_method(value: &str) -> Parsed<http::Method> {
     match http::Method::from_bytes(value.as_bytes()) {
         Ok(_) if value.chars().any(|c| c.is_ascii_lowercase()) => {
             Err(unlike(value, "a method of HTTP").hint(format!("write {}", value.to_ascii_uppercase())))
         }
-        Ok(method) => Ok(method.as_str().to_owned()),
+        Ok(method) => Ok(method),
         Err(_) => Err(unlike(value, "a method of HTTP")),
     }
 }
 
 /// The name of a header, in lower case.
-pub(super) fn header_name(value: &str) -> Parsed<String> {
-    let name = http::HeaderName::from_bytes(value.as_bytes()).map_err(|_| unlike(value, "a header's name"))?;
-    Ok(name.as_str().to_owned())
+pub(super) fn header_name(value: &str) -> Parsed<http::HeaderName> {
+    http::HeaderName::from_bytes(value.as_bytes()).map_err(|_| unlike(value, "a header's name"))
 }
 
 /// The name of a cluster or catalog: it stands in messages and metrics.
@@ -260,12 +268,13 @@ pub(super) fn server_name(value: &str) -> Parsed<String> {
     }
 }
 
-/// The host of a request, without a port: `books.example` or `*.books.example`.
+/// The host of a request, as a whole and without a port: `books.example`.
 pub(super) fn host(value: &str) -> Parsed<String> {
     match value.rsplit_once(':') {
         Some((bare, port)) if !bare.contains(':') && port.parse::<u16>().is_ok() => {
             Err(wrong(format!("{value} has a port")).hint(format!("hosts are matched without it: {bare}")))
         }
+        _ if value.contains('*') => Err(wrong("a host is matched as a whole").hint("list each of them")),
         _ => server_name(value),
     }
 }
@@ -280,17 +289,15 @@ pub(super) fn services(value: &str) -> Parsed<String> {
 }
 
 /// Which methods settings are for: `*`, `pkg.Service/*` or `pkg.Service/Method`.
-pub(super) fn methods(value: &str) -> Parsed<Match> {
+pub(super) fn methods(value: &str) -> Parsed<String> {
     let form = || unlike(value, "a choice of methods");
     if value == "*" {
-        return Ok(Match::All);
+        return Ok(value.to_owned());
     }
     let bare = value.strip_prefix('/').unwrap_or(value);
     match bare.split_once('/') {
-        Some((service, "*")) if is_full_name(service) => Ok(Match::Service(service.into())),
-        Some((service, method)) if is_full_name(service) && is_identifier(method) => {
-            Ok(Match::Method(service.into(), method.into()))
-        }
+        Some((service, "*")) if is_full_name(service) => Ok(bare.to_owned()),
+        Some((service, method)) if is_full_name(service) && is_identifier(method) => Ok(bare.to_owned()),
         Some(_) => Err(form().hint("as in *, pkg.Service/* or pkg.Service/Method")),
         None => {
             let dotted = bare.rsplit_once('.').filter(|(service, _)| service.contains('.'));
@@ -467,9 +474,9 @@ mod tests {
 
     #[test]
     fn methods_are_chosen_by_star_service_or_name() {
-        assert_eq!(methods("*"), Ok(Match::All));
-        assert_eq!(methods("a.B/*"), Ok(Match::Service("a.B".into())));
-        assert_eq!(methods("/a.B/C"), Ok(Match::Method("a.B".into(), "C".into())));
+        assert_eq!(methods("*"), Ok("*".into()));
+        assert_eq!(methods("a.B/*"), Ok("a.B/*".into()));
+        assert_eq!(methods("/a.B/C"), Ok("a.B/C".into()));
         assert_eq!(hint(methods("a.v1.B.C")), "as in a.v1.B.C/* or a.v1.B/C");
         for bad in ["", "a.B", "a.*", "a..B/C", "/", "a.B/C/D", "9/x"] {
             assert!(methods(bad).is_err(), "{bad}");
@@ -486,6 +493,7 @@ mod tests {
         assert_eq!(hint(parse("refus")), "did you mean \"refuse\"?");
         assert_eq!(hint(boolean("yes")), "write true");
         assert_eq!(hint(http_method("get")), "write GET");
+        assert_eq!(hint(host("*.a.example")), "list each of them");
         assert_eq!(hint(host("a.example:80")), "hosts are matched without it: a.example");
         assert!(
             server_name("*.a.example").is_ok() && server_name("a..b").is_err() && server_name("*.1.2.3.4").is_err()

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
-use super::settled::{Conflicts, Endpoint, Match};
+use super::settled::Endpoint;
 use super::value::{self, Parsed, Wrong};
-use crate::catalog::{Mistake, Place, UnknownFields};
+use crate::catalog::{Conflicts, Mistake, Place, UnknownFields, Verb};
 
 /// Where something was said: a place of the file and its key, or a flag.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,8 +125,7 @@ pub(super) struct Rule {
 
 #[derive(Debug)]
 pub(super) struct Binding {
-    pub spot: Spot,
-    pub verb: String,
+    pub verb: Verb,
     pub path: String,
     pub body: Option<At<String>>,
     pub response_body: Option<At<String>>,
@@ -136,9 +135,9 @@ pub(super) struct Binding {
 pub(super) struct Cors {
     pub spot: Spot,
     pub origins: Vec<At<String>>,
-    pub methods: Vec<At<String>>,
-    pub allow_headers: Vec<At<String>>,
-    pub expose_headers: Vec<At<String>>,
+    pub methods: Vec<At<http::Method>>,
+    pub allow_headers: Vec<At<http::HeaderName>>,
+    pub expose_headers: Vec<At<http::HeaderName>>,
     pub credentials: Option<At<bool>>,
     pub max_age: Option<At<Duration>>,
 }
@@ -146,7 +145,7 @@ pub(super) struct Cors {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub spot: Spot,
-    pub matches: Option<At<Match>>,
+    pub matches: Option<At<String>>,
     pub max_request_message: Option<At<usize>>,
     pub max_response_message: Option<At<usize>>,
     pub default_deadline: Option<At<Duration>>,
@@ -234,7 +233,7 @@ impl Listener {
         Listener {
             address: t.required(r, "address", value::address),
             tls: t.table(r, "tls", "listeners[].tls").map(|t| ListenerTls::read(r, &t)),
-            max_connections: t.one(r, "max_connections", value::count(1, 10_000_000)),
+            max_connections: t.one(r, "max_connections", value::count(0, 10_000_000)),
             header_timeout: t.one(r, "header_timeout", value::duration),
             idle_timeout: t.one(r, "idle_timeout", value::duration),
             max_age: t.one(r, "max_age", value::duration),
@@ -365,15 +364,20 @@ impl Rule {
 impl Binding {
     /// `None` where no path could be read; then there is a mistake.
     fn read(r: &mut Reader<'_>, t: &Table<'_>, custom: &'static str) -> Option<Binding> {
-        const VERBS: [(&str, &str); 5] =
-            [("get", "GET"), ("put", "PUT"), ("post", "POST"), ("delete", "DELETE"), ("patch", "PATCH")];
+        use http::Method;
+        const VERBS: [(&str, Method); 5] = [
+            ("get", Method::GET),
+            ("put", Method::PUT),
+            ("post", Method::POST),
+            ("delete", Method::DELETE),
+            ("patch", Method::PATCH),
+        ];
         let mut paths = Vec::new();
         for (key, verb) in VERBS {
-            paths.extend(t.one(r, key, value::template).map(|path| (verb.to_owned(), path)));
+            paths.extend(t.one(r, key, value::template).map(|path| (Verb::Exact(verb), path)));
         }
         if let Some(t) = t.table(r, "custom", custom) {
-            let any = |text: &str| if text == "*" { Ok("*".to_owned()) } else { value::http_method(text) };
-            let kind = t.required(r, "kind", any);
+            let kind = t.required(r, "kind", value::verb);
             let path = t.required(r, "path", value::template);
             paths.extend(kind.zip(path).map(|(kind, path)| (kind.value, path)));
         }
@@ -387,7 +391,7 @@ impl Binding {
         let body = t.one(r, "body", value::text);
         let response_body = t.one(r, "response_body", value::text);
         let (verb, path) = paths.into_iter().next()?;
-        Some(Binding { spot: path.spot, verb, path: path.value, body, response_body })
+        Some(Binding { verb, path: path.value, body, response_body })
     }
 }
 
