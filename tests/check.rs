@@ -186,3 +186,76 @@ fn flags_alone_make_a_configuration() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("command-line") && text.contains("h2c://127.0.0.1:1"), "{text}");
 }
+
+#[test]
+fn mistakes_of_the_configuration_and_of_its_catalogs_come_in_one_run() {
+    let folder = Folder::new();
+    folder.write("protos/a.proto", "syntax = \"proto3\";\npackage p;\nmessage E {\n  strin name = 1;\n}\n");
+    folder
+        .write("good/b.proto", "syntax = \"proto3\";\npackage q;\nmessage E {}\nservice S { rpc M(E) returns (E); }\n");
+    folder.write(
+        "transom.yaml",
+        "\
+workers: none
+catalogs:
+  - {name: a, proto_paths: protos, upstream: h2c://a}
+  - name: b
+    proto_paths: good
+    upstream: h2c://b
+    rules:
+      - {selector: q.S.Mm, get: /a}
+      - {selector: q.S.M, get: '/{nobody}'}
+",
+    );
+    let output = folder.transom(&["check", "transom.yaml"]);
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains("transom.yaml:1:10: workers: \"none\" is not a whole number"), "{told}");
+    assert!(told.contains("a.proto:4:"), "{told}");
+    assert!(told.contains("transom.yaml:8:9: ") && told.contains("did you mean \"q.S.M\"?"), "{told}");
+    assert!(told.contains("transom.yaml:9:9: ") && told.contains("nobody"), "{told}");
+    assert!(told.ends_with("4 mistakes\n"), "{told}");
+}
+
+#[test]
+fn two_rules_of_one_shape_are_refused_or_reported() {
+    let folder = Folder::new();
+    folder.write(
+        "protos/a.proto",
+        "syntax = \"proto3\"; package p; message E {} service S { rpc M(E) returns (E); rpc N(E) returns (E); }",
+    );
+    folder.write(
+        "transom.yaml",
+        "\
+catalogs:
+  - name: a
+    proto_paths: protos
+    upstream: h2c://a
+    rules:
+      - {selector: p.S.M, get: /a}
+      - {selector: p.S.N, get: /a}
+",
+    );
+    let refused = folder.transom(&["check", "transom.yaml"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        told(&refused).contains("transom.yaml:7:9") && told(&refused).contains("transom.yaml:6:9"),
+        "{}",
+        told(&refused)
+    );
+    let reported = folder.transom(&["check", "transom.yaml", "--conflicts", "report"]);
+    assert!(reported.status.success());
+    assert!(told(&reported).starts_with("warning: "), "{}", told(&reported));
+}
+
+#[test]
+fn routes_are_printed_for_people_and_for_programs() {
+    let folder = Folder::new();
+    folder.write("protos/a.proto", "syntax = \"proto3\"; package p; message E {} service S { rpc M(E) returns (E); }");
+    let text = folder.transom(&["routes", "--proto-path", "protos"]);
+    assert!(text.status.success(), "{}", told(&text));
+    assert!(String::from_utf8_lossy(&text.stdout).contains("/p.S/M"));
+    let json = folder.transom(&["routes", "--proto-path", "protos", "--json"]);
+    let routes: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(routes[0]["path"], "/p.S/M");
+}

@@ -37,15 +37,17 @@ pub(super) fn run(flags: CheckFlags) -> ExitCode {
     }
     let config::Checked { settled, mut mistakes } = origin.check();
     let Some(settled) = settled else { return report::refused(&mistakes) };
-    let complete = config::complete(&settled.catalogs).unwrap_or_else(|more| {
-        mistakes.extend(more);
-        Complete::default()
-    });
-    if !mistakes.is_empty() {
-        return report::refused(&config::sorted(mistakes));
+    match config::complete(&settled.catalogs) {
+        Ok(complete) if mistakes.is_empty() => {
+            report::warn(&complete.warnings);
+            report::print(&summary(&settled, &complete))
+        }
+        Ok(_) => report::refused(&mistakes),
+        Err(more) => {
+            mistakes.extend(more);
+            report::refused(&config::sorted(mistakes))
+        }
     }
-    report::warn(&complete.warnings);
-    report::print(&summary(&settled, &complete))
 }
 
 /// What would run, in a few lines.

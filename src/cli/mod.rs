@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use flags::{CatalogFlags, ServeFlags};
+use flags::ServeFlags;
 
 /// Something went wrong while running.
 const FAILED: u8 = 1;
@@ -38,8 +38,8 @@ enum Verb {
     /// Check a configuration and its catalogs: every mistake at once, with file:line:column and a hint
     #[command(after_help = check::EXAMPLES)]
     Check(check::CheckFlags),
-    /// Print every route of the catalogs
-    Routes(CatalogFlags),
+    /// Print every route: who gets where by which path, and where that is written
+    Routes(routes::RoutesFlags),
 }
 
 /// Parses the arguments, does what they say, and tells how it went.

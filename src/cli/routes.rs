@@ -2,15 +2,31 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
+
 use super::flags::CatalogFlags;
 use super::report;
+use crate::{config, describe};
 
-pub(super) fn run(flags: CatalogFlags) -> ExitCode {
-    let settled = match flags.origin().load() {
-        Ok(settled) => settled,
+#[derive(Debug, Args)]
+pub(super) struct RoutesFlags {
+    #[command(flatten)]
+    catalog: CatalogFlags,
+
+    /// Print JSON, an array of routes, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(flags: RoutesFlags) -> ExitCode {
+    let complete = match flags.catalog.origin().load().and_then(|settled| config::complete(&settled.catalogs)) {
+        Ok(complete) => complete,
         Err(mistakes) => return report::refused(&mistakes),
     };
-    // ASSEMBLY: `catalog::load` and `describe::routes` print here.
-    drop(settled);
-    report::failed("this build has no routes yet")
+    report::warn(&complete.warnings);
+    let lines = describe::routes(&complete.catalogs, &complete.table);
+    match flags.json {
+        true => report::print(&describe::routes_json(&lines)),
+        false => report::print(&describe::routes_text(&lines)),
+    }
 }

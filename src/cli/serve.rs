@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::flags::ServeFlags;
 use super::report;
+use crate::config;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +19,14 @@ pub(super) fn run(flags: ServeFlags) -> ExitCode {
         Ok(settled) => settled,
         Err(mistakes) => return report::refused(&mistakes),
     };
-    // ASSEMBLY: `crate::server` runs `settled`, and calls `origin.load()` again for a reload.
-    drop(settled);
+    let complete = match config::complete(&settled.catalogs) {
+        Ok(complete) => complete,
+        Err(mistakes) => return report::refused(&mistakes),
+    };
+    report::warn(&complete.warnings);
+    // ASSEMBLY: `crate::server` runs `settled` and `complete` from here on. For a reload it is handed a closure that
+    // does both again: `move || { let settled = origin.load()?; ... }`. Files to watch: `settled.files` and
+    // `complete.watched`.
+    drop((origin, settled, complete));
     report::failed("this build has no server yet")
 }

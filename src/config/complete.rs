@@ -1,43 +1,53 @@
-//! Settled to complete: the catalogs loaded. Takes seconds for large ones; the servers' threads do without.
+//! Settled to complete: the catalogs loaded and their routes laid. Takes seconds for large ones; keep it off serving
+//! threads.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::sorted;
 use crate::catalog::{self, Catalog, Mistake, SettingRule, Source};
+use crate::route::Table;
 
-/// The catalogs of a configuration.
-#[derive(Debug, Default)]
+/// What a configuration's catalogs amount to.
+#[derive(Debug)]
 pub struct Complete {
     /// In the order of the configuration.
     pub catalogs: Vec<Arc<Catalog>>,
+    /// Built from `catalogs`.
+    pub table: Table,
     /// What deserves a word but stops nothing.
     pub warnings: Vec<Mistake>,
     /// What to watch for changes: files, and folders with all below them.
     pub watched: Vec<PathBuf>,
 }
 
-/// Loads the catalogs. Errors: the mistakes of all of them, sorted by place.
+/// Loads the catalogs and builds the table of routes. Errors: the mistakes of all of them, sorted by place.
 pub fn complete(sources: &[Source]) -> Result<Complete, Vec<Mistake>> {
-    let mut complete = Complete::default();
-    let mut mistakes = Vec::new();
+    let (mut catalogs, mut warnings, mut watched, mut mistakes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for source in sources {
         match catalog::load(source) {
             Ok(loaded) => {
-                complete.catalogs.push(Arc::new(loaded.catalog));
-                complete.warnings.extend(loaded.warnings);
-                complete.watched.extend(loaded.watched);
+                catalogs.push(Arc::new(loaded.catalog));
+                warnings.extend(loaded.warnings);
+                watched.extend(loaded.watched);
             }
             Err(more) => mistakes.extend(more),
         }
     }
     // what a catalog that did not load has, nobody knows
     if mistakes.is_empty() {
-        mistakes = unmatched(sources, &complete.catalogs);
+        mistakes = unmatched(sources, &catalogs);
     }
-    match mistakes.is_empty() {
-        true => Ok(complete),
-        false => Err(sorted(mistakes)),
+    match Table::build(&catalogs) {
+        Ok((table, more)) if mistakes.is_empty() => {
+            warnings.extend(more);
+            Ok(Complete { catalogs, table, warnings: sorted(warnings), watched })
+        }
+        Ok(_) => Err(sorted(mistakes)),
+        Err(more) => {
+            mistakes.extend(more);
+            Err(sorted(mistakes))
+        }
     }
 }
 
