@@ -25,7 +25,7 @@ pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, Me
 pub use service::{
     Binding, Body, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind, UnknownFields, Verb,
 };
-pub use settings::{HostRule, PartialSettings, SettingRule};
+pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};
 pub use template::{MAX_LITERAL, Segment, Template, TemplateError, TemplateVariable};
 

@@ -1,0 +1,38 @@
+//! How mistakes and failures are told.
+
+use std::process::ExitCode;
+
+use super::{FAILED, REFUSED};
+use crate::catalog::Mistake;
+
+/// Tells every mistake and how many there are; for verbs that can't go on.
+pub(super) fn refused(mistakes: &[Mistake]) -> ExitCode {
+    for mistake in mistakes {
+        eprintln!("{mistake}");
+    }
+    match mistakes.len() {
+        1 => eprintln!("1 mistake"),
+        count => eprintln!("{count} mistakes"),
+    }
+    ExitCode::from(REFUSED)
+}
+
+/// Tells why a run ended.
+pub(super) fn failed(reason: impl std::fmt::Display) -> ExitCode {
+    eprintln!("transom: {reason}");
+    ExitCode::from(FAILED)
+}
+
+/// Tells what deserves a word but stops nothing.
+pub(super) fn warn(warnings: &[Mistake]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// To standard output; a reader that has gone away is no failure.
+pub(super) fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
