@@ -1,1 +1,3 @@
-//! (in the making)
+//! Sockets: the write-batching transport of both sides, and TLS material. Knows nothing of HTTP.
+
+pub mod batch;
