@@ -19,6 +19,7 @@ mod source;
 mod template;
 mod unit;
 
+pub use bundled::schema as bundled_schema;
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};

@@ -1,0 +1,60 @@
+//! What a generation is made of: the immutable tables that calls are carried by.
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Method};
+use crate::policy::cors::Cors;
+use crate::route::{MethodRef, Table};
+use crate::upstream::Cluster;
+
+/// A file that the edge itself answers, as the demo's page.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    pub content_type: &'static str,
+    pub bytes: &'static [u8],
+}
+
+/// The tables of one generation. Built whole, swapped whole; a call keeps the one it began with.
+#[derive(Debug)]
+pub struct Tables {
+    pub catalogs: Box<[Arc<Catalog>]>,
+    /// The cluster of each catalog, in the same order.
+    pub clusters: Box<[Arc<Cluster>]>,
+    pub routes: Table,
+    pub cors: Option<Cors>,
+    /// Looked at when no method and no template has the path.
+    pub pages: Option<fn(&str) -> Option<Page>>,
+}
+
+/// A method of a generation, kept alive with it.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    tables: Arc<Tables>,
+    at: MethodRef,
+}
+
+// === impl Called ===
+
+impl Called {
+    /// `None` if the reference is not of these tables.
+    pub(super) fn new(tables: &Arc<Tables>, at: MethodRef) -> Option<Called> {
+        let catalog = tables.catalogs.get(at.catalog as usize)?;
+        catalog.methods.get(at.method as usize)?;
+        tables.clusters.get(at.catalog as usize)?;
+        Some(Called { tables: Arc::clone(tables), at })
+    }
+
+    // the three look-ups below were proven in bounds by `new`, and the tables never change
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.tables.catalogs[self.at.catalog as usize]
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.catalog().methods[self.at.method as usize]
+    }
+
+    pub(super) fn cluster(&self) -> &Arc<Cluster> {
+        &self.tables.clusters[self.at.catalog as usize]
+    }
+}
