@@ -56,7 +56,7 @@ fn serve_demo(origin: Origin) -> ExitCode {
     start.drain_timeout = std::time::Duration::from_secs(2);
     let config = origin.file.clone().unwrap_or_default();
     let load = serve::load(origin, Some(page::find));
-    serve::ended(server::run_then(start, load, serve::handler, |addresses| {
+    serve::ended(server::run(start, load, serve::handler, |addresses| {
         if let Some(address) = addresses.first() {
             report::print(&welcome(*address, &config));
         }

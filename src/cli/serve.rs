@@ -29,7 +29,7 @@ pub(super) fn run(flags: ServeFlags) -> ExitCode {
         Err(mistakes) => return report::refused(&mistakes),
     };
     let start = start(&settled);
-    ended(server::run(start, load(origin, None), handler))
+    ended(server::run(start, load(origin, None), handler, |_| {}))
 }
 
 /// What is fixed for the life of the process.

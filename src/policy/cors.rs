@@ -73,9 +73,8 @@ impl Cors {
         if settings.origins.is_empty() {
             return None;
         }
-        let joined = |base: &str, more: &[HeaderName]| {
-            more.iter().fold(base.to_owned(), |list, name| format!("{list}, {name}"))
-        };
+        let joined =
+            |base: &str, more: &[HeaderName]| more.iter().fold(base.to_owned(), |list, name| format!("{list}, {name}"));
         Some(Cors {
             any: settings.origins.iter().any(|origin| origin == "*"),
             origins: settings.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),

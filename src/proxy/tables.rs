@@ -8,7 +8,7 @@ use crate::route::{MethodRef, Table};
 use crate::upstream::{Cluster, ClusterSettings, Clusters};
 
 /// A file that the edge itself answers, as the demo's page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     pub content_type: &'static str,
     pub bytes: &'static [u8],
