@@ -36,3 +36,17 @@ pub(super) fn print(text: &str) -> ExitCode {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
+
+/// Starts the log on standard error. `TRANSOM_LOG` says what is in it; the line per call is off unless it is asked for.
+pub(super) fn start_log() {
+    use tracing_subscriber::filter::EnvFilter;
+    let filter = EnvFilter::try_from_env("TRANSOM_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,transom=info,transom::access=off"));
+    // a second start in one process keeps the first one's log
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Whether the log wants a line per call.
+pub(super) fn logs_calls() -> bool {
+    tracing::enabled!(target: "transom::access", tracing::Level::INFO)
+}

@@ -10,6 +10,7 @@ mod flags;
 mod load;
 mod node;
 mod reference_table;
+mod rooms;
 mod settle;
 mod settled;
 mod value;

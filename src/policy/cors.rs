@@ -7,7 +7,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use std::time::Duration;
 
 /// Who may call from a browser page of another origin.
@@ -15,10 +15,12 @@ use std::time::Duration;
 pub struct Settings {
     /// Exact origins (`https://app.example`), or `*`.
     pub origins: Vec<String>,
+    /// The methods that a page may use; `None`: the usual ones.
+    pub methods: Option<Vec<Method>>,
     /// Request headers beside those of the protocols. A preflight that asks for others is answered with this list.
-    pub allow_headers: Vec<String>,
+    pub allow_headers: Vec<HeaderName>,
     /// Response headers to expose beside those that the answer carries.
-    pub expose_headers: Vec<String>,
+    pub expose_headers: Vec<HeaderName>,
     /// Whether cookies and authorization may be sent. With it, `*` answers the caller's own origin.
     pub credentials: bool,
     /// How long a browser may keep a preflight's answer.
@@ -31,6 +33,7 @@ pub struct Cors {
     any: bool,
     origins: Vec<HeaderValue>,
     credentials: bool,
+    methods: HeaderValue,
     allow_headers: HeaderValue,
     expose_headers: String,
     max_age: HeaderValue,
@@ -53,6 +56,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             origins: Vec::new(),
+            methods: None,
             allow_headers: Vec::new(),
             expose_headers: Vec::new(),
             credentials: false,
@@ -69,13 +73,13 @@ impl Cors {
         if settings.origins.is_empty() {
             return None;
         }
-        let joined = |base: &str, more: &[String]| {
-            more.iter().fold(base.to_owned(), |list, name| format!("{list}, {}", name.to_ascii_lowercase()))
-        };
+        let joined =
+            |base: &str, more: &[HeaderName]| more.iter().fold(base.to_owned(), |list, name| format!("{list}, {name}"));
         Some(Cors {
             any: settings.origins.iter().any(|origin| origin == "*"),
             origins: settings.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
             credentials: settings.credentials,
+            methods: settings.methods.as_deref().map_or(METHODS, joined_methods),
             allow_headers: HeaderValue::from_str(&joined(ALLOW, &settings.allow_headers))
                 .unwrap_or(HeaderValue::from_static(ALLOW)),
             expose_headers: joined(EXPOSE, &settings.expose_headers),
@@ -102,7 +106,7 @@ impl Cors {
         out.insert(VARY, VARY_PREFLIGHT);
         if let Some(origin) = self.origin(headers) {
             self.allow(&mut out, origin);
-            out.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            out.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
             out.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed(headers));
             out.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         }
@@ -147,6 +151,11 @@ impl Cors {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose);
         }
     }
+}
+
+fn joined_methods(methods: &[Method]) -> HeaderValue {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).unwrap_or(METHODS)
 }
 
 #[cfg(test)]

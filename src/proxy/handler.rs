@@ -479,6 +479,7 @@ fn page_response(page: Page, head: &Head, mut record: CallRecord) -> Response<Bo
     record.end(Code::Ok);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static(page.cache));
     let body = if head.parts.method == Verb::HEAD { Bytes::new() } else { Bytes::from_static(page.bytes) };
     respond(StatusCode::OK, headers, Body::of(body, None))
 }

@@ -7,12 +7,10 @@ mod body;
 mod downlink;
 mod ending;
 mod handler;
-mod load;
 mod recode;
 mod tables;
 mod uplink;
 
 pub use body::{Body, BodyError, Relay};
 pub use handler::Handler;
-pub use load::{Loaded, Settings};
 pub use tables::{Page, Tables};
