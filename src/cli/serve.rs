@@ -35,7 +35,7 @@ pub(super) fn run(flags: ServeFlags) -> ExitCode {
 /// What is fixed for the life of the process.
 pub(super) fn start(settled: &Settled) -> Start {
     Start {
-        listeners: settled.listeners.iter().map(config::Listener::settings).collect(),
+        listeners: settled.listeners.clone(),
         admin: settled.admin,
         workers: settled.workers.unwrap_or(0),
         drain_timeout: settled.drain_timeout,
@@ -57,9 +57,8 @@ fn generation(
     let settled = origin.load()?;
     let complete = config::complete(&settled.catalogs)?;
     report::warn(&complete.warnings);
-    let clusters = settled.cluster_settings()?;
-    let cors = settled.cors.as_ref().and_then(|cors| Cors::new(&cors.settings()));
-    let tables = Tables::new(complete.catalogs, complete.table, &clusters, known, cors, pages)?;
+    let cors = settled.cors.as_ref().and_then(Cors::new);
+    let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, known, cors, pages)?;
     let mut watch = settled.files;
     watch.extend(complete.watched);
     Ok(Loaded { tables, watch })

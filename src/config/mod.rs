@@ -10,7 +10,6 @@ mod flags;
 mod load;
 mod node;
 mod reference_table;
-mod rooms;
 mod settle;
 mod settled;
 mod value;

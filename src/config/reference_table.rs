@@ -102,6 +102,7 @@ pub(super) const KEYS: &[Key] = &[
 
     key("cors", "table", "browsers of other origins are refused", "which browsers of other origins may call; the protocols' own headers are filled in"),
     key("cors.origins", "one or a list", "", "as in https://app.example; \"*\" for every one").also(&["origin", "allow_origins", "allowed_origins", "allow_origin"]),
+    key("cors.methods", "one or a list", "GET POST PUT PATCH DELETE HEAD OPTIONS", "methods of HTTP").also(&["allow_methods", "allowed_methods"]),
     key("cors.allow_headers", "one or a list", "none", "besides those of the protocols").also(&["headers", "allowed_headers"]),
     key("cors.expose_headers", "one or a list", "none", "besides those of the protocols").also(&["exposed_headers"]),
     key("cors.credentials", "true | false", "false", "allow cookies; not with origin \"*\"").also(&["allow_credentials"]),

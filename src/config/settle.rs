@@ -215,9 +215,11 @@ impl Settling<'_> {
         let identity = if shown { self.identity(&w.identity) } else { None };
         TlsSettings {
             roots: ca.map_or(Roots::Public, |pem| Roots::Pem(pem.into())),
-            identity: identity.and_then(|identity| {
-                let text = |path: &Path| certificate::text(path).ok().map(Into::into);
-                Some(ClientIdentity { certificate: text(&identity.certificate)?, key: text(&identity.key)? })
+            identity: identity.and_then(|_| {
+                // checked just now; were it gone since, that is a mistake, and never a call without a certificate
+                let certificate = self.file(w.identity.certificate.as_ref()?, certificate::text)?.into();
+                let key = self.file(w.identity.key.as_ref()?, certificate::text)?.into();
+                Some(ClientIdentity { certificate, key })
             }),
             server_name: value_of(&w.server_name).map(Into::into),
         }
@@ -445,6 +447,7 @@ impl Settling<'_> {
         }
         let mut settings = cors::Settings {
             origins: values_of(&w.origins),
+            methods: if w.methods.is_empty() { None } else { Some(values_of(&w.methods)) },
             allow_headers: values_of(&w.allow_headers),
             expose_headers: values_of(&w.expose_headers),
             credentials,

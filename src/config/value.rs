@@ -210,10 +210,9 @@ pub(super) fn http_method(value: &str) -> Parsed<http::Method> {
     }
 }
 
-/// The name of a header; comes out in lower case.
-pub(super) fn header_name(value: &str) -> Parsed<String> {
-    let name = http::HeaderName::from_bytes(value.as_bytes()).map_err(|_| unlike(value, "a header's name"))?;
-    Ok(name.as_str().to_owned())
+/// The name of a header.
+pub(super) fn header_name(value: &str) -> Parsed<http::HeaderName> {
+    http::HeaderName::from_bytes(value.as_bytes()).map_err(|_| unlike(value, "a header's name"))
 }
 
 /// The name of a cluster or catalog: it stands in messages and metrics.

@@ -135,8 +135,9 @@ pub(super) struct Binding {
 pub(super) struct Cors {
     pub spot: Spot,
     pub origins: Vec<At<String>>,
-    pub allow_headers: Vec<At<String>>,
-    pub expose_headers: Vec<At<String>>,
+    pub methods: Vec<At<http::Method>>,
+    pub allow_headers: Vec<At<http::HeaderName>>,
+    pub expose_headers: Vec<At<http::HeaderName>>,
     pub credentials: Option<At<bool>>,
     pub max_age: Option<At<Duration>>,
 }
@@ -402,6 +403,7 @@ impl Cors {
         Cors {
             spot,
             origins: Vec::new(),
+            methods: Vec::new(),
             allow_headers: Vec::new(),
             expose_headers: Vec::new(),
             credentials: None,
@@ -413,6 +415,7 @@ impl Cors {
         Cors {
             spot: t.spot.clone(),
             origins: t.many(r, "origins", value::origin),
+            methods: t.many(r, "methods", value::http_method),
             allow_headers: t.many(r, "allow_headers", value::header_name),
             expose_headers: t.many(r, "expose_headers", value::header_name),
             credentials: t.one(r, "credentials", value::boolean),
