@@ -19,13 +19,14 @@ mod source;
 mod template;
 mod unit;
 
+pub use bundled::schema as bundled_schema;
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
     Binding, Body, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind, UnknownFields, Verb,
 };
-pub use settings::{HostRule, PartialSettings, SettingRule};
+pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};
 pub use template::{MAX_LITERAL, Segment, Template, TemplateError, TemplateVariable};
 

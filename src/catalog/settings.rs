@@ -100,9 +100,12 @@ pub(super) fn hosts(rules: &[HostRule], service: &str) -> Box<[Box<str>]> {
     rule.map(|(_, rule)| rule.hosts.iter().map(|host| host.to_ascii_lowercase().into()).collect()).unwrap_or_default()
 }
 
-/// Patterns that name no method.
-pub(super) fn check_settings(rules: &[SettingRule], paths: &[&str]) -> Vec<Mistake> {
-    let unused = rules.iter().filter(|rule| !paths.iter().any(|path| reach(&rule.pattern, path, '/').is_some()));
+/// Patterns that name no method of any catalog; `*` names them all, however few. `paths`: of all catalogs' methods,
+/// without the leading slash.
+pub fn check_settings(rules: &[SettingRule], paths: &[&str]) -> Vec<Mistake> {
+    let unused = rules
+        .iter()
+        .filter(|rule| rule.pattern != "*" && !paths.iter().any(|path| reach(&rule.pattern, path, '/').is_some()));
     unused
         .map(|rule| {
             let meant = closest(&rule.pattern, paths.iter().copied()).map(str::to_owned).or_else(|| {
@@ -111,7 +114,7 @@ pub(super) fn check_settings(rules: &[SettingRule], paths: &[&str]) -> Vec<Mista
                 let tail = rule.pattern.split_once('/').map_or("*", |(_, tail)| tail);
                 closest(service, services).filter(|found| *found != service).map(|found| format!("{found}/{tail}"))
             });
-            complain(format!("{:?} matches no method of the catalog", rule.pattern), meant, rule.place.as_ref())
+            complain(format!("{:?} matches no method", rule.pattern), meant, rule.place.as_ref())
         })
         .collect()
 }

@@ -37,6 +37,7 @@ pub struct Source {
     pub auto_mapping: bool,
     /// See [`Catalog::pass_unknown_methods`].
     pub pass_unknown_methods: bool,
+    /// Patterns that name nothing here are fine: other catalogs may have it ([`super::check_settings`]).
     pub settings: Vec<SettingRule>,
 }
 
@@ -55,7 +56,8 @@ pub struct Loaded {
 /// Fails with all mistakes of all files that can be told at once, at most about a hundred, each with its place.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
     let roots = gather::roots(source);
-    if roots.is_empty() && source.descriptor_sets.is_empty() {
+    // who passes unknown methods on can do without any description
+    if roots.is_empty() && source.descriptor_sets.is_empty() && !source.pass_unknown_methods {
         let text = format!("catalog {:?} has neither .proto files nor a descriptor set", source.name);
         return Err(vec![Mistake::new(text)]);
     }
@@ -233,7 +235,6 @@ impl Builder<'_> {
     fn check_patterns(&mut self) {
         let paths: Vec<&str> = self.methods.iter().map(|method| method.path.trim_start_matches('/')).collect();
         let services: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
-        self.mistakes.extend(settings::check_settings(&self.source.settings, &paths));
         self.mistakes.extend(settings::check_hosts(&self.source.hosts, &services));
         if self.source.rules.is_empty() {
             return;
@@ -262,7 +263,7 @@ impl Builder<'_> {
             }
             return Err(self.mistakes);
         }
-        if self.methods.is_empty() {
+        if self.methods.is_empty() && !source.pass_unknown_methods {
             self.warnings.push(Mistake::new(format!("catalog {:?} has no method", source.name)));
         }
         watched.extend(source.descriptor_sets.iter().cloned());
