@@ -22,8 +22,18 @@ pub struct GaugeGuard {
 }
 
 /// The dialects that can be counted; a name that is not here counts as `unknown`.
-pub const DIALECTS: [&str; 9] =
-    ["unknown", "grpc", "grpc-web", "grpc-web-text", "connect-unary", "connect-stream", "rest", "rest-stream", "local"];
+pub const DIALECTS: [&str; 10] = [
+    "unknown",
+    "grpc",
+    "grpc-web",
+    "grpc-web-text",
+    "connect-unary",
+    "connect-get",
+    "connect-stream",
+    "rest",
+    "rest-stream",
+    "local",
+];
 
 /// Upper bounds of the call duration histogram, seconds.
 pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];

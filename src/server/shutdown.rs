@@ -3,6 +3,7 @@
 //! SIGHUP reloads. SIGTERM or SIGINT drains; a second one ends at once.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime;
@@ -14,11 +15,12 @@ use crate::listen::Corridor;
 
 /// Runs until a signal ends it; prints `listening on ADDR` per listener on stderr once calls are taken.
 ///
-/// Errors: it did not start.
+/// `ready` is then told the addresses. Errors: it did not start.
 pub fn run<T, H>(
     what: Start,
     load: Load<T>,
     build: impl Fn(Spot<T>) -> Arc<H> + Send + Sync + 'static,
+    ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), RunError>
 where
     T: Send + Sync + 'static,
@@ -39,6 +41,7 @@ where
         for address in running.addresses() {
             eprintln!("listening on {address}");
         }
+        ready(running.addresses());
         until_the_end(running, &mut signals).await;
         Ok(())
     });
