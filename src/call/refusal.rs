@@ -32,6 +32,8 @@ pub enum Kind {
     UnknownEncoding,
     /// A request that is well framed but does not fit the schema or the rule: bad JSON, bad parameter.
     BadRequest,
+    /// gRPC over HTTP/1.1.
+    HttpVersion,
     /// Frames or messages that are not what the protocol says.
     Malformed,
     /// A message or body over its limit.
@@ -49,6 +51,10 @@ pub enum Kind {
     NoStatus,
     /// The upstream's message does not fit the schema, or is over its limit.
     BadAnswer,
+    /// The upstream answered with an HTTP code instead of gRPC; carries what the code means.
+    UpstreamHttp(Code),
+    /// Something that this version does not do.
+    NotSupported,
     /// The upstream reset the stream; carries the code of the reset.
     UpstreamReset(Code),
 }
@@ -83,12 +89,13 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 18] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
         Kind::UnknownEncoding,
         Kind::BadRequest,
+        Kind::HttpVersion,
         Kind::Malformed,
         Kind::TooLarge,
         Kind::BadHeader,
@@ -98,6 +105,8 @@ impl Kind {
         Kind::Draining,
         Kind::NoStatus,
         Kind::BadAnswer,
+        Kind::UpstreamHttp(Code::Unavailable),
+        Kind::NotSupported,
         Kind::UpstreamReset(Code::Internal),
     ];
 
@@ -108,6 +117,7 @@ impl Kind {
             Kind::UnsupportedMediaType => (415, Code::Unimplemented, "UNSUPPORTED_MEDIA_TYPE"),
             Kind::UnknownEncoding => (415, Code::Unimplemented, "UNKNOWN_ENCODING"),
             Kind::BadRequest => (400, Code::InvalidArgument, "BAD_REQUEST"),
+            Kind::HttpVersion => (505, Code::Unimplemented, "HTTP_VERSION"),
             Kind::Malformed => (400, Code::Internal, "MALFORMED"),
             Kind::TooLarge => (413, Code::ResourceExhausted, "TOO_LARGE"),
             Kind::BadHeader => (400, Code::InvalidArgument, "BAD_HEADER"),
@@ -117,6 +127,8 @@ impl Kind {
             Kind::Draining => (503, Code::Unavailable, "DRAINING"),
             Kind::NoStatus => (502, Code::Unknown, "NO_STATUS"),
             Kind::BadAnswer => (502, Code::Internal, "BAD_ANSWER"),
+            Kind::UpstreamHttp(code) => (code.http(), code, "UPSTREAM_HTTP"),
+            Kind::NotSupported => (501, Code::Unimplemented, "NOT_SUPPORTED"),
             Kind::UpstreamReset(code) => (code.http(), code, "UPSTREAM_RESET"),
         };
         Row { http, code, reason }

@@ -1,16 +1,16 @@
 //! The schema as dense, immutable tables: what the transcoder walks instead of descriptors.
 //!
-//! Built once from a descriptor pool at load time. Messages, enums and fields are numbered densely and link to each
-//! other by number, so that a walk costs array look-ups and no reference counting.
+//! Built once from a descriptor pool at load time (`schema_build.rs`). Messages, enums and fields are numbered densely
+//! and link to each other by number, so that a walk costs array look-ups and no reference counting.
 
-use std::collections::HashMap;
+use super::name_index::NameIndex;
 
 /// Index of a message in [`Schema::messages`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u32);
 
 /// Index of an enum in [`Schema::enums`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EnumId(pub u32);
 
 /// All messages and enums of a catalog.
@@ -18,7 +18,8 @@ pub struct EnumId(pub u32);
 pub struct Schema {
     pub messages: Box<[Message]>,
     pub enums: Box<[Enum]>,
-    by_name: HashMap<Box<str>, MessageId>,
+    pub(super) message_names: NameIndex,
+    pub(super) enum_names: NameIndex,
 }
 
 /// One message type.
@@ -26,23 +27,24 @@ pub struct Schema {
 pub struct Message {
     /// Full name, without a leading dot.
     pub name: Box<str>,
-    /// In the order of their numbers; extensions of this message are among them.
+    /// In the order of their numbers; extensions of this message are among them. At most 65,535.
     pub fields: Box<[Field]>,
     /// How protobuf's JSON mapping treats the type.
     pub known: Known,
     /// Number of real oneofs (synthetic ones of proto3 `optional` not counted).
     pub oneofs: u16,
     pub is_map_entry: bool,
+    /// Both spellings of the fields; empty for messages so small that looking at each is quicker.
+    pub(super) field_names: NameIndex,
 }
 
 /// One field of a message, or an extension of it.
 #[derive(Debug)]
 pub struct Field {
+    pub(super) names: FieldNames,
     pub number: u32,
-    /// Name in the `.proto` file. Extensions: `[pkg.name]`.
-    pub name: Box<str>,
-    /// lowerCamelCase name, or what `json_name` says. Extensions: `[pkg.name]`.
-    pub json_name: Box<str>,
+    /// The tag that we write in front of a value: number and wire type (packed: 2).
+    pub tag: u32,
     pub kind: Kind,
     pub label: Label,
     /// Whether we write a repeated scalar packed. Both forms are read.
@@ -52,6 +54,16 @@ pub struct Field {
     pub oneof: Option<u16>,
     /// Whether a string is checked to be UTF-8 when read from the wire (proto2 strings are not).
     pub check_utf8: bool,
+}
+
+/// The names of a field in one text: `"jsonName":`, then whatever of the JSON name and the proto name is not in there
+/// already. Most fields need no more than the first part.
+#[derive(Debug)]
+pub(super) struct FieldNames {
+    text: Box<str>,
+    key_len: u32,
+    json: (u32, u32),
+    name: (u32, u32),
 }
 
 /// What a field holds; of a map, look at the entry message's fields 1 and 2.
@@ -95,7 +107,8 @@ pub enum Presence {
     Required,
 }
 
-/// The types that protobuf's JSON mapping treats apart.
+/// The types that protobuf's JSON mapping treats apart. A message counts as one only if it also has the fields that
+/// protobuf gives it: a catalog may hold anything under these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     None,
@@ -121,6 +134,10 @@ pub struct Enum {
     pub closed: bool,
     /// `google.protobuf.NullValue`, written `null`.
     pub is_null_value: bool,
+    /// Empty for enums so small that looking at each value is quicker.
+    pub(super) value_names: NameIndex,
+    /// Positions in `values`, by number, aliases left out; empty if `values` is already in that order.
+    pub(super) by_number: Box<[u32]>,
 }
 
 #[derive(Debug)]
@@ -129,19 +146,209 @@ pub struct EnumValue {
     pub number: i32,
 }
 
+/// Up to this many entries, comparing names one by one beats hashing.
+pub(super) const FEW: usize = 8;
+
 // === impl Schema ===
 
 impl Schema {
+    /// The message with this id. Ids come from this schema's own tables; one of another schema may panic.
+    #[inline]
     pub fn message(&self, id: MessageId) -> &Message {
         &self.messages[id.0 as usize]
     }
 
+    /// The enum with this id; see [`Schema::message`].
+    #[inline]
     pub fn enumeration(&self, id: EnumId) -> &Enum {
         &self.enums[id.0 as usize]
     }
 
     /// Finds a message by its full name (no leading dot).
     pub fn find(&self, name: &str) -> Option<MessageId> {
-        self.by_name.get(name).copied()
+        let at = self.message_names.find(name, |at| self.messages.get(at).is_some_and(|m| *m.name == *name))?;
+        u32::try_from(at).ok().map(MessageId)
+    }
+
+    /// Finds an enum by its full name (no leading dot).
+    pub fn find_enum(&self, name: &str) -> Option<EnumId> {
+        let at = self.enum_names.find(name, |at| self.enums.get(at).is_some_and(|e| *e.name == *name))?;
+        u32::try_from(at).ok().map(EnumId)
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// The field with this number, and its index in [`Message::fields`].
+    #[inline]
+    pub fn field_by_number(&self, number: u32) -> Option<(u16, &Field)> {
+        // Most messages number their fields 1, 2, 3 ...
+        let dense = (number as usize).wrapping_sub(1);
+        if let Some(field) = self.fields.get(dense)
+            && field.number == number
+        {
+            return Some((dense as u16, field));
+        }
+        let at = self.fields.binary_search_by_key(&number, |field| field.number).ok()?;
+        Some((at as u16, self.fields.get(at)?))
+    }
+
+    /// The field with this JSON name or proto name (`[pkg.name]` for extensions), and its index in [`Message::fields`].
+    #[inline]
+    pub fn field_by_name(&self, name: &str) -> Option<(u16, &Field)> {
+        let at = if self.fields.len() <= FEW {
+            self.fields.iter().position(|field| field.is_called(name))?
+        } else {
+            self.field_names.find(name, |at| self.fields.get(at).is_some_and(|field| field.is_called(name)))?
+        };
+        Some((at as u16, self.fields.get(at)?))
+    }
+
+    /// The field at this index of [`Message::fields`].
+    #[inline]
+    pub fn field(&self, index: u16) -> Option<&Field> {
+        self.fields.get(usize::from(index))
+    }
+
+    /// The key and value fields, if this is the entry of a map.
+    #[inline]
+    pub fn entry(&self) -> Option<(&Field, &Field)> {
+        match &*self.fields {
+            [key, value] if self.is_map_entry => Some((key, value)),
+            _ => None,
+        }
+    }
+}
+
+// === impl Field ===
+
+impl Field {
+    /// Name in the `.proto` file. Extensions: `[pkg.name]`.
+    #[inline]
+    pub fn name(&self) -> &str {
+        self.names.part(self.names.name)
+    }
+
+    /// lowerCamelCase name, or what `json_name` says. Extensions: `[pkg.name]`.
+    #[inline]
+    pub fn json_name(&self) -> &str {
+        self.names.part(self.names.json)
+    }
+
+    /// `"jsonName":`, escaped and ready to be written.
+    #[inline]
+    pub fn json_key(&self) -> &str {
+        self.names.part((0, self.names.key_len))
+    }
+
+    #[inline]
+    pub fn is_extension(&self) -> bool {
+        self.name().starts_with('[')
+    }
+
+    #[inline]
+    fn is_called(&self, name: &str) -> bool {
+        self.json_name() == name || (self.names.json != self.names.name && self.name() == name)
+    }
+}
+
+// === impl FieldNames ===
+
+impl FieldNames {
+    pub(super) fn new(json: &str, name: &str) -> FieldNames {
+        let quoted = serde_json::Value::from(json).to_string();
+        let mut text = format!("{quoted}:");
+        let key_len = text.len();
+        let json_at = if quoted.len() == json.len() + 2 {
+            (1, json.len())
+        } else {
+            text.push_str(json);
+            (key_len, json.len())
+        };
+        let name_at = if name == json {
+            json_at
+        } else {
+            text.push_str(name);
+            (text.len() - name.len(), name.len())
+        };
+        // A name of 4 GiB cannot be: a descriptor set is limited to 2 GiB.
+        let short = |(start, len): (usize, usize)| (start as u32, len as u32);
+        FieldNames { key_len: key_len as u32, json: short(json_at), name: short(name_at), text: text.into() }
+    }
+
+    #[inline]
+    fn part(&self, (start, len): (u32, u32)) -> &str {
+        let start = start as usize;
+        self.text.get(start..start + len as usize).unwrap_or_default()
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The wire type of one value (protobuf encoding guide, "Message Structure").
+    #[inline]
+    pub const fn wire_type(self) -> u32 {
+        match self {
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => 1,
+            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => 5,
+            Kind::String | Kind::Bytes | Kind::Message(_) => 2,
+            Kind::Group(_) => 3,
+            _ => 0,
+        }
+    }
+
+    /// Whether several values may stand in one length-delimited field.
+    #[inline]
+    pub const fn can_be_packed(self) -> bool {
+        matches!(self.wire_type(), 0 | 1 | 5)
+    }
+
+    /// The message type that it holds, delimited or not.
+    #[inline]
+    pub const fn message(self) -> Option<MessageId> {
+        match self {
+            Kind::Message(id) | Kind::Group(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+// === impl Enum ===
+
+impl Enum {
+    /// The number of the value with this name.
+    #[inline]
+    pub fn number_of(&self, name: &str) -> Option<i32> {
+        let is_it = |at: usize| self.values.get(at).is_some_and(|value| *value.name == *name);
+        let at = if self.values.len() <= FEW {
+            (0..self.values.len()).find(|at| is_it(*at))?
+        } else {
+            self.value_names.find(name, is_it)?
+        };
+        self.values.get(at).map(|value| value.number)
+    }
+
+    /// The name that is printed for this number: of aliases the first declared.
+    #[inline]
+    pub fn name_of(&self, number: i32) -> Option<&str> {
+        // Most enums number their values 0, 1, 2 ...
+        if let Ok(dense) = usize::try_from(number)
+            && let Some(value) = self.values.get(dense)
+            && value.number == number
+            && self.by_number.is_empty()
+        {
+            return Some(&value.name);
+        }
+        let value = if self.by_number.is_empty() {
+            let at = self.values.binary_search_by_key(&number, |value| value.number).ok()?;
+            self.values.get(at)?
+        } else {
+            let number_at = |at: &u32| self.values.get(*at as usize).map_or(i32::MAX, |value| value.number);
+            let at = self.by_number.binary_search_by_key(&number, number_at).ok()?;
+            self.values.get(*self.by_number.get(at)? as usize)?
+        };
+        Some(&value.name)
     }
 }

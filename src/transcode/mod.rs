@@ -1,1 +1,97 @@
-//! (in the making)
+//! JSON text to protobuf wire bytes and back, by the tables of [`crate::catalog::Schema`]: no message object in between.
+//!
+//! - [`json_to_wire`] and [`wire_to_json`] turn one whole message.
+//! - [`weave`] makes a request message of a REST call: path variables, query string and body together.
+//! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
+//!
+//! Both directions count nesting alike, as it is on the wire (a map entry is a message), and stop at
+//! [`MAX_DEPTH`] levels. Nothing here declines an input that protobuf allows, so there is no slower second way at run
+//! time; the tests compare against prost-reflect's `DynamicMessage`.
+
+mod binding;
+mod fault;
+mod json_read;
+mod json_write;
+mod key_set;
+mod known_read;
+mod known_types;
+mod known_write;
+mod leaf;
+mod number;
+mod regroup;
+mod suggest;
+mod text;
+mod weave;
+
+pub use fault::{BadInput, BadWire};
+pub use json_read::json_to_wire;
+pub use json_write::{wire_to_json, wire_to_json_field};
+pub use text::text_value;
+pub use weave::weave;
+
+use crate::catalog::{MethodSettings, UnknownFields};
+
+/// How deep messages may nest, the outermost not counted: protobuf's own limit, so that what passes here is not refused
+/// by the next reader.
+pub const MAX_DEPTH: u32 = 100;
+
+/// How JSON and query strings are read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions<'a> {
+    /// What to do with JSON fields that the message does not have, and with enum names that the enum does not have.
+    pub unknown: UnknownFields,
+    /// Query parameters that bind nothing and are no mistake.
+    pub ignored_query: &'a [Box<str>],
+}
+
+/// How JSON is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrintOptions {
+    /// Print fields without presence that are not set: zero scalars, empty lists and maps.
+    pub print_unset: bool,
+    /// Print names as in the `.proto` file.
+    pub proto_names: bool,
+    /// Print enums as numbers.
+    pub enum_numbers: bool,
+    pub unknown_any: UnknownAny,
+}
+
+/// What to do with a `google.protobuf.Any` whose type the catalog does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownAny {
+    /// The message is refused: half of its content cannot be shown.
+    #[default]
+    Refuse,
+    /// Print `{"@type": "...", "value": "<base64>"}`: for the details of errors, which must not fail.
+    Raw,
+}
+
+// === impl ReadOptions ===
+
+impl Default for ReadOptions<'_> {
+    fn default() -> Self {
+        ReadOptions { unknown: UnknownFields::Refuse, ignored_query: &[] }
+    }
+}
+
+impl<'a> From<&'a MethodSettings> for ReadOptions<'a> {
+    fn from(settings: &'a MethodSettings) -> Self {
+        ReadOptions { unknown: settings.unknown_json_fields, ignored_query: &settings.ignored_query }
+    }
+}
+
+// === impl PrintOptions ===
+
+impl From<&MethodSettings> for PrintOptions {
+    fn from(settings: &MethodSettings) -> Self {
+        PrintOptions {
+            print_unset: settings.print_unset,
+            proto_names: settings.proto_names,
+            enum_numbers: settings.enum_numbers,
+            unknown_any: UnknownAny::Refuse,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

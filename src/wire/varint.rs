@@ -52,6 +52,50 @@ pub fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, value);
 }
 
+/// Starts length-delimited content of a length not yet known: keeps one byte for it. The result is for [`close`].
+#[inline]
+pub fn open(out: &mut Vec<u8>) -> usize {
+    out.push(0);
+    out.len()
+}
+
+/// Ends the content that began at `at`: fills in its length. Content of 128 bytes and more moves up to make room, which
+/// is cheaper than to measure all messages beforehand: most are short.
+#[inline]
+pub fn close(out: &mut Vec<u8>, at: usize) {
+    let len = out.len() - at;
+    match out.get_mut(at - 1) {
+        Some(byte) if len < 0x80 => *byte = len as u8,
+        _ => close_long(out, at, len),
+    }
+}
+
+fn close_long(out: &mut Vec<u8>, at: usize, len: usize) {
+    let extra = varint_len(len as u64) - 1;
+    out.resize(out.len() + extra, 0);
+    out.copy_within(at..at + len, at + extra);
+    let mut left = len;
+    for byte in out.iter_mut().skip(at - 1).take(extra) {
+        *byte = left as u8 | 0x80;
+        left >>= 7;
+    }
+    if let Some(last) = out.get_mut(at - 1 + extra) {
+        *last = left as u8;
+    }
+}
+
+/// Zigzag: small negative numbers become small varints (`sint32`, `sint64`).
+#[inline]
+pub const fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +110,22 @@ mod tests {
                 assert_eq!(varint(&out), Some((value, out.len())));
                 assert_eq!(varint(&out[..out.len() - 1]), None, "cut short: {value}");
             }
+        }
+    }
+
+    #[test]
+    fn lengths_are_filled_in_whatever_their_size() {
+        for len in [0, 1, 127, 128, 300, 16_383, 16_384, 3_000_000] {
+            let mut out = vec![9];
+            let at = open(&mut out);
+            out.extend((0..len).map(|i| i as u8));
+            close(&mut out, at);
+            let (read, used) = varint(&out[1..]).expect("a length");
+            assert_eq!((read as usize, used), (len, varint_len(len as u64)));
+            assert!(out[1 + used..].iter().enumerate().all(|(i, byte)| *byte == i as u8));
+        }
+        for value in [0, -1, 1, i64::MIN, i64::MAX] {
+            assert_eq!(unzigzag(zigzag(value)), value);
         }
     }
 

@@ -1,0 +1,398 @@
+//! Descriptors to dense tables, once per load. Nothing of prost-reflect is kept.
+
+use std::collections::HashMap;
+
+use prost_reflect::{
+    DescriptorPool, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind as PoolKind, MessageDescriptor, Syntax,
+};
+
+use super::mistake::{Mistake, Place};
+use super::name_index::NameIndex;
+use super::schema::{
+    Enum, EnumId, EnumValue, FEW, Field, FieldNames, Kind, Known, Label, Message, MessageId, Presence, Schema,
+};
+
+/// What is numbered so far: every message and enum of the pool by its full name.
+struct Numbers {
+    messages: HashMap<String, MessageId>,
+    enums: HashMap<String, EnumId>,
+}
+
+/// What fields and extensions have in common, so that one function turns either into a [`Field`].
+struct Written<'a> {
+    json_name: &'a str,
+    name: &'a str,
+    number: u32,
+    kind: PoolKind,
+    is_list: bool,
+    is_map: bool,
+    is_group: bool,
+    is_required: bool,
+    is_packed: bool,
+    has_presence: bool,
+    oneof: Option<u16>,
+    syntax: Syntax,
+}
+
+// === impl Schema ===
+
+impl Schema {
+    /// Turns a descriptor pool into tables.
+    ///
+    /// Fails only on a message with more than 65,535 fields, which protobuf's own runtimes refuse as well: field indices
+    /// have 16 bits here.
+    pub fn build(pool: &DescriptorPool) -> Result<Schema, Mistake> {
+        let numbers = Numbers {
+            messages: (0..).map(MessageId).zip(pool.all_messages()).map(|(id, m)| (m.full_name().into(), id)).collect(),
+            enums: (0..).map(EnumId).zip(pool.all_enums()).map(|(id, e)| (e.full_name().into(), id)).collect(),
+        };
+        let messages = pool.all_messages().map(|m| numbers.message(&m)).collect::<Result<Box<[Message]>, Mistake>>()?;
+        let enums: Box<[Enum]> = pool.all_enums().map(|e| enumeration(&e)).collect();
+        Ok(Schema {
+            message_names: NameIndex::new(messages.iter().enumerate().map(|(i, m)| (&*m.name, i))),
+            enum_names: NameIndex::new(enums.iter().enumerate().map(|(i, e)| (&*e.name, i))),
+            messages,
+            enums,
+        })
+    }
+}
+
+// === impl Numbers ===
+
+impl Numbers {
+    fn message(&self, message: &MessageDescriptor) -> Result<Message, Mistake> {
+        let real: Vec<_> =
+            message.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| oneof.path().to_vec()).collect();
+        let plain = message.fields().map(|field| {
+            let oneof = field.containing_oneof().and_then(|o| real.iter().position(|path| *path == o.path()));
+            self.field(plain(&field, oneof.map(|at| at as u16)))
+        });
+        let extensions = message.extensions().map(|extension| self.field(extended(&extension)));
+        let mut fields: Vec<Field> = plain.chain(extensions).flatten().collect();
+        fields.sort_by_key(|field| field.number);
+        fields.dedup_by_key(|field| field.number);
+        if fields.len() > usize::from(u16::MAX) || real.len() > usize::from(u16::MAX) {
+            return Err(Mistake::new(format!("message {} has more than 65535 fields", message.full_name()))
+                .at(Place::new(message.parent_file().name(), 0, 0)));
+        }
+        let field_names = if fields.len() <= FEW { NameIndex::default() } else { index_fields(&fields) };
+        Ok(Message {
+            name: message.full_name().into(),
+            known: known(message.full_name(), &fields),
+            oneofs: real.len() as u16,
+            is_map_entry: message.is_map_entry() && fields.len() == 2,
+            fields: fields.into(),
+            field_names,
+        })
+    }
+
+    /// `None` if its type is not in the pool, which a built pool rules out.
+    fn field(&self, field: Written<'_>) -> Option<Field> {
+        let kind = match &field.kind {
+            PoolKind::Message(m) if field.is_group => Kind::Group(*self.messages.get(m.full_name())?),
+            PoolKind::Message(m) => Kind::Message(*self.messages.get(m.full_name())?),
+            PoolKind::Enum(e) => Kind::Enum(*self.enums.get(e.full_name())?),
+            scalar => scalar_kind(scalar)?,
+        };
+        let label = match (field.is_map, field.is_list) {
+            (true, _) => Label::Map,
+            (false, true) => Label::Repeated,
+            (false, false) => Label::Singular,
+        };
+        let presence = match (field.is_required, field.has_presence) {
+            (true, _) => Presence::Required,
+            (false, true) => Presence::Explicit,
+            (false, false) => Presence::Implicit,
+        };
+        let packed = field.is_packed && label == Label::Repeated && kind.can_be_packed();
+        Some(Field {
+            names: FieldNames::new(field.json_name, field.name),
+            number: field.number,
+            tag: field.number << 3 | if packed { 2 } else { kind.wire_type() },
+            kind,
+            label,
+            packed,
+            presence,
+            oneof: field.oneof,
+            check_utf8: kind == Kind::String && field.syntax != Syntax::Proto2,
+        })
+    }
+}
+
+fn plain(field: &FieldDescriptor, oneof: Option<u16>) -> Written<'_> {
+    Written {
+        json_name: field.json_name(),
+        name: field.name(),
+        number: field.number(),
+        kind: field.kind(),
+        is_list: field.is_list(),
+        is_map: field.is_map(),
+        is_group: field.is_group(),
+        is_required: field.is_required(),
+        is_packed: field.is_packed(),
+        has_presence: field.supports_presence(),
+        oneof,
+        syntax: field.parent_file().syntax(),
+    }
+}
+
+fn extended(extension: &ExtensionDescriptor) -> Written<'_> {
+    Written {
+        json_name: extension.json_name(),
+        name: extension.json_name(),
+        number: extension.number(),
+        kind: extension.kind(),
+        is_list: extension.is_list(),
+        is_map: extension.is_map(),
+        is_group: extension.is_group(),
+        is_required: false,
+        is_packed: extension.is_packed(),
+        has_presence: extension.supports_presence(),
+        oneof: None,
+        syntax: extension.parent_file().syntax(),
+    }
+}
+
+fn scalar_kind(kind: &PoolKind) -> Option<Kind> {
+    Some(match kind {
+        PoolKind::Double => Kind::Double,
+        PoolKind::Float => Kind::Float,
+        PoolKind::Int32 => Kind::Int32,
+        PoolKind::Int64 => Kind::Int64,
+        PoolKind::Uint32 => Kind::Uint32,
+        PoolKind::Uint64 => Kind::Uint64,
+        PoolKind::Sint32 => Kind::Sint32,
+        PoolKind::Sint64 => Kind::Sint64,
+        PoolKind::Fixed32 => Kind::Fixed32,
+        PoolKind::Fixed64 => Kind::Fixed64,
+        PoolKind::Sfixed32 => Kind::Sfixed32,
+        PoolKind::Sfixed64 => Kind::Sfixed64,
+        PoolKind::Bool => Kind::Bool,
+        PoolKind::String => Kind::String,
+        PoolKind::Bytes => Kind::Bytes,
+        PoolKind::Message(_) | PoolKind::Enum(_) => return None,
+    })
+}
+
+/// JSON names first, so that a JSON name wins over another field's proto name of the same spelling.
+fn index_fields(fields: &[Field]) -> NameIndex {
+    let mut entries: Vec<(&str, usize)> = fields.iter().enumerate().map(|(i, f)| (f.json_name(), i)).collect();
+    let differing = fields.iter().enumerate().filter(|(_, f)| f.json_name() != f.name());
+    entries.extend(differing.map(|(i, f)| (f.name(), i)));
+    NameIndex::new(entries.into_iter())
+}
+
+fn enumeration(written: &EnumDescriptor) -> Enum {
+    // `values()` comes in the order of the numbers; which alias is printed depends on the order of declaration.
+    let declared = &written.enum_descriptor_proto().value;
+    let values: Box<[EnumValue]> =
+        declared.iter().map(|v| EnumValue { name: v.name().into(), number: v.number() }).collect();
+    let mut by_number: Vec<u32> = (0..).zip(&values).map(|(at, _)| at).collect();
+    by_number.sort_by_key(|at| values[*at as usize].number);
+    by_number.dedup_by_key(|at| values[*at as usize].number);
+    let in_order = by_number.len() == values.len() && by_number.is_sorted();
+    let names = values.iter().enumerate().map(|(i, value)| (&*value.name, i));
+    Enum {
+        name: written.full_name().into(),
+        closed: written.parent_file().syntax() == Syntax::Proto2,
+        is_null_value: written.full_name() == "google.protobuf.NullValue",
+        value_names: if values.len() <= FEW { NameIndex::default() } else { NameIndex::new(names) },
+        by_number: if in_order { Box::default() } else { by_number.into() },
+        values,
+    }
+}
+
+/// Which known type a message is: by its name, and by having the fields that the transcoder will read and write.
+fn known(name: &str, fields: &[Field]) -> Known {
+    let Some(short) = name.strip_prefix("google.protobuf.") else { return Known::None };
+    let shape: Vec<(u32, Option<Kind>, Label)> = fields
+        .iter()
+        .map(|f| {
+            (f.number, Some(f.kind).filter(|kind| kind.message().is_none() && !matches!(kind, Kind::Enum(_))), f.label)
+        })
+        .collect();
+    let one = |number, kind| (number, Some(kind), Label::Singular);
+    let wrapper = |kind| (Known::Wrapper, vec![one(1, kind)]);
+    let (known, expected) = match short {
+        "Any" => (Known::Any, vec![one(1, Kind::String), one(2, Kind::Bytes)]),
+        "Timestamp" => (Known::Timestamp, vec![one(1, Kind::Int64), one(2, Kind::Int32)]),
+        "Duration" => (Known::Duration, vec![one(1, Kind::Int64), one(2, Kind::Int32)]),
+        "FieldMask" => (Known::FieldMask, vec![(1, Some(Kind::String), Label::Repeated)]),
+        "Struct" => (Known::Struct, vec![(1, None, Label::Map)]),
+        "Value" => {
+            let text = [
+                (1, None),
+                (2, Some(Kind::Double)),
+                (3, Some(Kind::String)),
+                (4, Some(Kind::Bool)),
+                (5, None),
+                (6, None),
+            ];
+            (Known::Value, text.into_iter().map(|(number, kind)| (number, kind, Label::Singular)).collect())
+        }
+        "ListValue" => (Known::ListValue, vec![(1, None, Label::Repeated)]),
+        "Empty" => (Known::Empty, vec![]),
+        "DoubleValue" => wrapper(Kind::Double),
+        "FloatValue" => wrapper(Kind::Float),
+        "Int64Value" => wrapper(Kind::Int64),
+        "UInt64Value" => wrapper(Kind::Uint64),
+        "Int32Value" => wrapper(Kind::Int32),
+        "UInt32Value" => wrapper(Kind::Uint32),
+        "BoolValue" => wrapper(Kind::Bool),
+        "StringValue" => wrapper(Kind::String),
+        "BytesValue" => wrapper(Kind::Bytes),
+        _ => return Known::None,
+    };
+    if shape == expected { known } else { Known::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost_types::field_descriptor_proto::{Label as L, Type as T};
+    use prost_types::{
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FieldOptions,
+        FileDescriptorProto, OneofDescriptorProto, descriptor_proto::ExtensionRange,
+    };
+
+    fn field(name: &str, number: i32, kind: T, label: L) -> FieldDescriptorProto {
+        FieldDescriptorProto {
+            name: Some(name.into()),
+            number: Some(number),
+            r#type: Some(kind.into()),
+            label: Some(label.into()),
+            ..Default::default()
+        }
+    }
+
+    fn build(file: FileDescriptorProto) -> Schema {
+        let mut pool = DescriptorPool::new();
+        pool.add_file_descriptor_proto(file).expect("a valid file");
+        Schema::build(&pool).expect("builds")
+    }
+
+    fn file(syntax: &str, message: DescriptorProto) -> FileDescriptorProto {
+        FileDescriptorProto {
+            name: Some("t.proto".into()),
+            package: Some("t".into()),
+            syntax: Some(syntax.into()),
+            message_type: vec![message],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_by_number_and_by_either_name() {
+        for count in [3, 40] {
+            let fields = (1..=count).map(|i| field(&format!("some_name{i}"), i * 3, T::Int32, L::Optional)).collect();
+            let schema =
+                build(file("proto3", DescriptorProto { name: Some("M".into()), field: fields, ..Default::default() }));
+            let message = schema.message(schema.find("t.M").expect("found"));
+            for i in 1..=count {
+                let (at, found) = message.field_by_number(i as u32 * 3).expect("by number");
+                assert_eq!(found.json_key(), format!("\"someName{i}\":"));
+                assert_eq!(message.field_by_name(&format!("some_name{i}")).map(|f| f.0), Some(at));
+                assert_eq!(message.field_by_name(&format!("someName{i}")).map(|f| f.0), Some(at));
+                assert!(message.field_by_number(i as u32 * 3 + 1).is_none());
+            }
+            assert!(message.field_by_name("someName").is_none());
+            assert!(message.field_by_number(0).is_none());
+        }
+    }
+
+    #[test]
+    fn synthetic_oneofs_do_not_count_and_presence_follows_the_syntax() {
+        let mut optional = field("o", 2, T::String, L::Optional);
+        (optional.proto3_optional, optional.oneof_index) = (Some(true), Some(1));
+        let mut member = field("m", 3, T::String, L::Optional);
+        member.oneof_index = Some(0);
+        let message = DescriptorProto {
+            name: Some("M".into()),
+            field: vec![field("i", 1, T::String, L::Optional), optional, member, field("r", 4, T::Int32, L::Repeated)],
+            oneof_decl: ["real", "_o"].map(|n| OneofDescriptorProto { name: Some(n.into()), options: None }).into(),
+            ..Default::default()
+        };
+        let schema = build(file("proto3", message));
+        let message = schema.message(MessageId(0));
+        let found: Vec<_> = message.fields.iter().map(|f| (f.presence, f.oneof, f.packed, f.check_utf8)).collect();
+        assert_eq!(
+            found,
+            [
+                (Presence::Implicit, None, false, true),
+                (Presence::Explicit, None, false, true),
+                (Presence::Explicit, Some(0), false, true),
+                (Presence::Implicit, None, true, false),
+            ]
+        );
+        assert_eq!((message.oneofs, message.fields[3].tag), (1, 4 << 3 | 2));
+    }
+
+    #[test]
+    fn extensions_are_fields_under_their_bracketed_name() {
+        let mut extended = field("ext_name", 100, T::Int32, L::Optional);
+        extended.extendee = Some(".t.M".into());
+        let message = DescriptorProto {
+            name: Some("M".into()),
+            field: vec![field("req", 1, T::String, L::Required)],
+            extension_range: vec![ExtensionRange { start: Some(100), end: Some(200), options: None }],
+            ..Default::default()
+        };
+        let schema = build(FileDescriptorProto { extension: vec![extended], ..file("proto2", message) });
+        let message = schema.message(MessageId(0));
+        let (at, found) = message.field_by_name("[t.ext_name]").expect("found");
+        assert_eq!((at, found.number, found.is_extension()), (1, 100, true));
+        assert_eq!(message.fields[0].presence, Presence::Required);
+        assert!(!message.fields[0].check_utf8);
+    }
+
+    #[test]
+    fn of_enum_aliases_the_first_declared_is_printed() {
+        let values = [("Z", 5), ("A", 5), ("B", -1), ("C", 0)];
+        let value = values.map(|(name, number)| EnumValueDescriptorProto {
+            name: Some(name.into()),
+            number: Some(number),
+            options: None,
+        });
+        let options = prost_types::EnumOptions { allow_alias: Some(true), ..Default::default() };
+        let written = EnumDescriptorProto {
+            name: Some("E".into()),
+            value: value.into(),
+            options: Some(options),
+            ..Default::default()
+        };
+        let schema = build(FileDescriptorProto {
+            enum_type: vec![written],
+            ..file("proto2", DescriptorProto { name: Some("M".into()), ..Default::default() })
+        });
+        let found = schema.enumeration(schema.find_enum("t.E").expect("found"));
+        assert_eq!([5, -1, 0, 1].map(|n| found.name_of(n)), [Some("Z"), Some("B"), Some("C"), None]);
+        assert_eq!(["A", "Z", "B", "x"].map(|n| found.number_of(n)), [Some(5), Some(5), Some(-1), None]);
+        assert!(found.closed);
+    }
+
+    #[test]
+    fn a_message_under_a_known_name_with_other_fields_is_an_ordinary_one() {
+        let fields = vec![field("seconds", 1, T::String, L::Optional)];
+        let message = DescriptorProto { name: Some("Timestamp".into()), field: fields, ..Default::default() };
+        let schema = build(FileDescriptorProto { package: Some("google.protobuf".into()), ..file("proto3", message) });
+        assert_eq!(schema.message(MessageId(0)).known, Known::None);
+        let pool = DescriptorPool::global();
+        let schema = Schema::build(&pool).expect("builds");
+        for (name, known) in [("Timestamp", Known::Timestamp), ("Value", Known::Value), ("BytesValue", Known::Wrapper)]
+        {
+            let id = schema.find(&format!("google.protobuf.{name}")).expect("in the global pool");
+            assert_eq!(schema.message(id).known, known, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_json_name_that_needs_escapes_is_escaped_in_the_key_only() {
+        let mut odd = field("plain", 1, T::Int32, L::Optional);
+        (odd.json_name, odd.options) = (Some("a\"b".into()), Some(FieldOptions::default()));
+        let schema =
+            build(file("proto3", DescriptorProto { name: Some("M".into()), field: vec![odd], ..Default::default() }));
+        let found = &schema.message(MessageId(0)).fields[0];
+        assert_eq!((found.json_key(), found.json_name(), found.name()), ("\"a\\\"b\":", "a\"b", "plain"));
+        assert!(std::mem::size_of::<Field>() <= 72, "170,000 of them: {}", std::mem::size_of::<Field>());
+    }
+}

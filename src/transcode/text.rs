@@ -1,0 +1,185 @@
+//! Single values as plain text: of path variables, query parameters, and JSON strings that stand for messages.
+
+use base64::Engine;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::json_read::put_scalar;
+use super::known_types::{self, Seconds};
+use super::{number, suggest};
+use crate::catalog::{Enum, Field, Kind, Known, Label, Schema};
+use crate::wire::{close, open, put_varint};
+
+/// Writes the value that a text stands for, as one value of this field without its tag (with its length, if it is a
+/// string, bytes or a message). For path variables and query parameters.
+///
+/// Strings are taken as they are; enums by name or number; bytes as base64 of either alphabet; Timestamp, Duration,
+/// FieldMask and the wrappers in their JSON form without quotes. Other messages and maps have no text form. The error says why,
+/// for people; `out` then holds whatever had been written so far.
+pub fn text_value(schema: &Schema, field: &Field, text: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    if field.label == Label::Map {
+        return Err("a map cannot be given as text".into());
+    }
+    let bits = match field.kind {
+        Kind::String => {
+            put_varint(out, text.len() as u64);
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        Kind::Bytes => {
+            let at = open(out);
+            decode_base64(text, out).map_err(|()| "not base64".to_string())?;
+            close(out, at);
+            return Ok(());
+        }
+        Kind::Message(id) => {
+            let at = open(out);
+            let message = schema.message(id);
+            match (message.known, &*message.fields) {
+                (Known::Wrapper, [value]) => wrapped(schema, value, text, out)?,
+                (known, _) => known_text(known, text, true, out)?,
+            }
+            close(out, at);
+            return Ok(());
+        }
+        Kind::Group(_) => return Err("a group cannot be given as text".into()),
+        Kind::Bool => match text {
+            "true" => 1,
+            "false" => 0,
+            _ => return Err("expected true or false".into()),
+        },
+        Kind::Enum(id) => enum_bits(schema.enumeration(id), field.kind, text)?,
+        Kind::Double | Kind::Float => {
+            number::float_text_bits(field.kind, text).map_err(|why| of_kind(why, field.kind))?
+        }
+        kind => {
+            number::whole(text).and_then(|value| number::integer_bits(kind, value)).map_err(|why| of_kind(why, kind))?
+        }
+    };
+    put_scalar(field.kind, bits, out);
+    Ok(())
+}
+
+/// A wrapper's content: its one field, left out if it is zero.
+fn wrapped(schema: &Schema, value: &Field, text: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    let start = out.len();
+    put_varint(out, value.tag.into());
+    let before = out.len();
+    text_value(schema, value, text, out)?;
+    if out.iter().skip(before).all(|byte| *byte == 0) {
+        out.truncate(start);
+    }
+    Ok(())
+}
+
+/// Writes the content of a message that JSON shows as a string. `snake_too`: see [`known_types::read_field_mask`].
+pub(super) fn known_text(known: Known, text: &str, snake_too: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    match known {
+        Known::Timestamp => Seconds::read_timestamp(text)
+            .ok_or("not a timestamp such as \"2024-01-31T13:00:00.5Z\" (RFC 3339, years 1 to 9999)")?
+            .encode(out),
+        Known::Duration => {
+            Seconds::read_duration(text).ok_or("not a duration such as \"1.5s\" (at most 315576000000s)")?.encode(out)
+        }
+        Known::FieldMask => {
+            known_types::read_field_mask(text, snake_too, out)
+                .ok_or("not a field mask such as \"title,author.displayName\"")?;
+        }
+        _ => return Err("a message of this type cannot be given as text"),
+    }
+    Ok(())
+}
+
+fn enum_bits(enumeration: &Enum, kind: Kind, text: &str) -> Result<u64, String> {
+    if let Some(number) = enumeration.number_of(text) {
+        return Ok(i64::from(number) as u64);
+    }
+    if enumeration.is_null_value && text == "null" {
+        return Ok(0);
+    }
+    let bits = number::whole(text).and_then(|value| number::integer_bits(kind, value));
+    match bits {
+        Ok(bits) if !enumeration.closed || enumeration.name_of(bits as i32).is_some() => Ok(bits),
+        _ => Err(no_such_value(enumeration, text)),
+    }
+}
+
+fn of_kind(why: number::NotThatNumber, kind: Kind) -> String {
+    format!("{} for {}", why.0, kind_name(kind))
+}
+
+/// Why an enum does not take this name or number, with what it does take.
+pub(super) fn no_such_value(enumeration: &Enum, name: &str) -> String {
+    let shown: String = name.chars().take(64).collect();
+    format!("{shown:?} is no value of {}{}", enumeration.name, suggest::enum_value(enumeration, name))
+}
+
+/// The kind's name in `.proto` files.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Double => "double",
+        Kind::Float => "float",
+        Kind::Int32 => "int32",
+        Kind::Int64 => "int64",
+        Kind::Uint32 => "uint32",
+        Kind::Uint64 => "uint64",
+        Kind::Sint32 => "sint32",
+        Kind::Sint64 => "sint64",
+        Kind::Fixed32 => "fixed32",
+        Kind::Fixed64 => "fixed64",
+        Kind::Sfixed32 => "sfixed32",
+        Kind::Sfixed64 => "sfixed64",
+        Kind::Bool => "bool",
+        Kind::String => "string",
+        Kind::Bytes => "bytes",
+        Kind::Enum(_) => "an enum",
+        Kind::Message(_) => "a message",
+        Kind::Group(_) => "a group",
+    }
+}
+
+/// Appends what base64 stands for: standard or URL-safe, padded or not. Left-over bits are not looked at, as in
+/// protobuf's own readers.
+pub(super) fn decode_base64(text: &str, out: &mut Vec<u8>) -> Result<(), ()> {
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
+    const SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+    let is_safe = text.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+    let engine = if is_safe { &SAFE } else { &PLAIN };
+    engine.decode_vec(text, out).map_err(drop)
+}
+
+/// Appends standard base64 with padding.
+pub(super) fn encode_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = out.get_mut(start..).and_then(|slot| base64::prelude::BASE64_STANDARD.encode_slice(bytes, slot).ok());
+    out.truncate(start + written.unwrap_or(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_in_all_its_forms_and_written_in_one() {
+        for text in ["+/8=", "-_8=", "+/8", "-_8"] {
+            let mut out = vec![1];
+            assert_eq!(decode_base64(text, &mut out), Ok(()));
+            assert_eq!(out, [1, 0xfb, 0xff], "{text}");
+        }
+        for bad in ["+_8=", "a", "=", "ab=c", "a b=", "äää="] {
+            assert!(decode_base64(bad, &mut Vec::new()).is_err(), "{bad}");
+        }
+        for len in 0..50 {
+            let bytes: Vec<u8> = (0..len).collect();
+            let (mut text, mut back) = (Vec::new(), Vec::new());
+            encode_base64(&bytes, &mut text);
+            let text = String::from_utf8(text).expect("ASCII");
+            assert_eq!(decode_base64(&text, &mut back), Ok(()));
+            assert_eq!(back, bytes);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A REST request to one message: path variables, query parameters and body, straight into the encoding.
+//!
+//! What the path and the query bind is collected first, each value already encoded, and sorted by path (`binding.rs`);
+//! then the body is read, and whenever it opens a message that path or query also reach into, their fields are written
+//! into that same message (`Woven`). So each message comes out once, and nothing is held as an object.
+
+use std::borrow::Cow;
+
+use super::ReadOptions;
+use super::binding::Binder;
+use super::fault::{BadInput, Outcome};
+use super::json_read::{JsonReader, Used, read_whole};
+use super::leaf::Woven;
+use crate::catalog::{Binding, Body, Message, MessageId, Schema};
+use crate::status::FieldViolation;
+
+/// Makes the request message of a REST call, appended to `out`.
+///
+/// `variables` are pairs of an index into `binding.variables` and the percent-decoded value; `query` is the raw query
+/// string without its `?`. With `body: "*"` there are no query parameters, and the body may not set what the path sets;
+/// without a body in the rule an empty one, or `{}`, is let through. All mistakes of path and query are reported together; a
+/// mistake in the body only if they have none.
+#[allow(clippy::too_many_arguments)]
+pub fn weave(
+    schema: &Schema,
+    input: MessageId,
+    binding: &Binding,
+    variables: &[(usize, Cow<'_, str>)],
+    query: Option<&str>,
+    body: Option<&[u8]>,
+    options: &ReadOptions<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), BadInput> {
+    let body_field = if let Body::Field(index) = binding.body { Some(index) } else { None };
+    let mut binder = Binder::new(schema, input, body_field);
+    for (index, value) in variables {
+        if let Some(path) = binding.variables.get(*index) {
+            binder.variable(path, value);
+        }
+    }
+    binder.query(query.unwrap_or_default(), binding.body != Body::All, options.ignored_query);
+    binder.settle();
+    if !binder.violations.is_empty() {
+        return Err(BadInput::of(binder.violations));
+    }
+    let woven = Woven { leaves: &binder.leaves, level: 0, payloads: &binder.payloads };
+    let body = body.filter(|body| !body.trim_ascii().is_empty());
+    out.reserve(body.map_or(0, <[u8]>::len) + binder.payloads.len() + 16);
+    with_body(schema, input, binding.body, &woven, body, options, out)
+}
+
+fn with_body(
+    schema: &Schema,
+    input: MessageId,
+    rule: Body,
+    woven: &Woven<'_>,
+    body: Option<&[u8]>,
+    options: &ReadOptions<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), BadInput> {
+    let message = schema.message(input);
+    match (rule, body) {
+        (Body::None, Some(body)) if !is_empty_object(body) => Err(BadInput::of(vec![FieldViolation {
+            field: String::new(),
+            description: "this method takes no request body".into(),
+        }])),
+        (Body::None, _) | (_, None) => {
+            woven.emit(schema, message, out, |_| false);
+            Ok(())
+        }
+        (Body::All, Some(body)) if woven.leaves.is_empty() => super::json_to_wire(schema, input, body, options, out),
+        (Body::All, Some(body)) => {
+            read_whole(schema, body, options, |reader| reader.object(message, Used::default(), out, 0, Some(woven)))
+        }
+        (Body::Field(index), Some(body)) => {
+            woven.emit(schema, message, out, |other| other == index);
+            read_whole(schema, body, options, |reader| body_field(reader, message, index, woven, out))
+        }
+    }
+}
+
+/// Reads the body as this field's value, together with what is bound inside of it.
+fn body_field<'a>(
+    reader: &mut JsonReader<'a>,
+    message: &'a Message,
+    index: u16,
+    woven: &Woven<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome<()> {
+    let Some(field) = message.field(index) else {
+        return Err(reader.fault("the catalog's rule names a body field that there is not"));
+    };
+    let read = match woven.under(index) {
+        Some(under) => reader.woven_field(field, index, &mut Used::default(), &under, out, 0),
+        None if reader.tokens.peek()? == b'n' && !reader.takes_null(field) => Ok(reader.tokens.null()?),
+        None => reader.field(field, out, 0),
+    };
+    read.map_err(|fault| fault.within(field.name()))
+}
+
+fn is_empty_object(body: &[u8]) -> bool {
+    let inner = body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests;

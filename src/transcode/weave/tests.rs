@@ -1,0 +1,184 @@
+use super::*;
+use crate::catalog::{FieldPath, Place, Template, Verb};
+use crate::transcode::tests::{id, schema};
+use crate::transcode::{PrintOptions, wire_to_json};
+
+/// A rule with these path variables and this body (`*`, a field, or nothing).
+fn rule(schema: &Schema, variables: &[&str], body: &str) -> Binding {
+    let book = schema.message(id(schema, "t.Book"));
+    let resolve = |path: &&str| {
+        let mut message = Some(book);
+        let steps = path.split('.').map(|step| {
+            let (index, field) = message.and_then(|message| message.field_by_name(step)).expect(path);
+            message = field.kind.message().map(|id| schema.message(id));
+            index
+        });
+        FieldPath(steps.collect())
+    };
+    Binding {
+        verb: Verb::Any,
+        template: Template { text: "/".into(), segments: [].into(), verb: None, variables: [].into() },
+        variables: variables.iter().map(resolve).collect(),
+        body: match body {
+            "" => Body::None,
+            "*" => Body::All,
+            field => Body::Field(book.field_by_name(field).expect(field).0),
+        },
+        response_body: None,
+        place: Place::default(),
+    }
+}
+
+fn call(variables: &[(&str, &str)], query: &str, body_rule: &str, body: &str) -> Result<String, BadInput> {
+    let schema = schema();
+    let paths: Vec<&str> = variables.iter().map(|(path, _)| *path).collect();
+    let binding = rule(&schema, &paths, body_rule);
+    let values: Vec<_> = variables.iter().enumerate().map(|(i, (_, value))| (i, Cow::Borrowed(*value))).collect();
+    let ignored = ["key".into()];
+    let options = ReadOptions { ignored_query: &ignored, ..ReadOptions::default() };
+    let (mut wire, mut json) = (Vec::new(), Vec::new());
+    let book = id(&schema, "t.Book");
+    weave(&schema, book, &binding, &values, Some(query), Some(body.as_bytes()), &options, &mut wire)?;
+    wire_to_json(&schema, book, &wire, &PrintOptions::default(), &mut json).expect("prints");
+    Ok(String::from_utf8(json).expect("UTF-8"))
+}
+
+/// All violations, as `field: text` lines.
+fn violations(variables: &[(&str, &str)], query: &str, body_rule: &str, body: &str) -> Vec<String> {
+    let error = call(variables, query, body_rule, body).expect_err("refused");
+    error.violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect()
+}
+
+#[test]
+fn path_and_query_fill_fields_of_every_textual_kind() {
+    let query = "title=a+b%26c&pageCount=5&page%5Fcount2=&key=x";
+    assert_eq!(violations(&[], query, "", "").len(), 1);
+    let query = "title=a+b%26c&page_count=-5&color=RED&tags=x&tags=&marks=1&marks=-2&author.name=n&author.teacher.born=7\
+        &copies=0&cover=-_8&price=1e3&weight=NaN&sold=true&serial=18446744073709551615&shift=-1&code=7\
+        &made=2024-01-01T00:00:00Z&spent=1.5s&mask=a,foo_bar.fooBar&count=7&label=&flag=false&colors=2&colors=NONE&key=x";
+    let json = r#"{"title":"a b&c","pageCount":"-5","color":"RED","tags":["x",""],"marks":[1,-2],"author":{"name":"n","teacher":{"born":7}},"copies":0,"cover":"+/8=","price":1000,"weight":"NaN","sold":true,"serial":"18446744073709551615","shift":-1,"code":7,"made":"2024-01-01T00:00:00Z","spent":"1.500s","mask":"a,fooBar.fooBar","count":"7","label":"","flag":false,"isbn":"x","colors":["GREEN","NONE"]}"#;
+    let sorted = |json: &str| serde_json::from_str::<serde_json::Value>(json).expect("JSON").to_string().len();
+    let got = call(&[("isbn", "x")], query, "", "").expect("woven");
+    let value: serde_json::Value = serde_json::from_str(&got).expect("JSON");
+    let wanted: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(value, wanted);
+    assert_eq!(sorted(&got), sorted(json));
+}
+
+#[test]
+fn all_mistakes_of_the_query_are_told_at_once() {
+    let query = "titel=x&author.nme=y&color=BLUE&marks=x&sold=yes&people=1&author=1&editors=1&title.x=1&anyValue=1\
+        &tags.x=1&copies=1&copies=2&isbn=1&donor.name=2&pageCount=%FF&made=now&made.seconds=1&spent=1s&spent.nanos=1&=1";
+    let told = violations(&[], query, "", "");
+    let expected = [
+        "titel: unknown query parameter (did you mean \"title\"?)",
+        "author.nme: unknown query parameter (did you mean \"author.name\"?)",
+        "color: \"BLUE\" is no value of t.Color (allowed: NONE, RED, GREEN, CRIMSON_LIKE)",
+        "marks: not a number for int32",
+        "sold: expected true or false",
+        "people: a map cannot be given in the query",
+        "author: a message cannot be given in the query, only its fields (as in \"a.b=1\")",
+        "editors: a repeated message cannot be given in the query",
+        "title.x: \"title\" has no fields that a query parameter could set",
+        "anyValue: a message cannot be given in the query, only its fields (as in \"a.b=1\")",
+        "tags.x: \"tags\" has no fields that a query parameter could set",
+        "pageCount: the parameter's value is not UTF-8",
+        "made: not a timestamp such as \"2024-01-31T13:00:00.5Z\" (RFC 3339, years 1 to 9999)",
+        ": unknown query parameter",
+        "copies: is given more than once, and is not a repeated field",
+        "spent.nanos: is given both as a whole and in part",
+        "donor.name: another member of the same oneof is given as well",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_field_that_the_path_sets_is_set_by_nothing_else() {
+    assert_eq!(violations(&[("title", "a")], "title=b", "", ""), ["title: is set by the path already"]);
+    assert_eq!(
+        violations(&[("author.name", "a")], "author.name=b", "", ""),
+        ["author.name: is set by the path already"]
+    );
+    assert_eq!(violations(&[("title", "a")], "", "*", r#"{"title":"a"}"#), ["title: is set by the path already"]);
+    let body = r#"{"author":{"name":"b"}}"#;
+    assert_eq!(violations(&[("author.name", "a")], "", "*", body), ["author.name: is set by the path already"]);
+    assert_eq!(
+        violations(&[("author.name", "a")], "", "author", r#"{"name":"b"}"#),
+        ["author.name: is set by the path already"]
+    );
+    assert_eq!(
+        violations(&[("made.seconds", "1")], "", "*", r#"{"made":"2024-01-01T00:00:00Z"}"#),
+        ["made: is set by the path already"]
+    );
+    let oneof = "donor: another member of the same oneof is given as well";
+    assert_eq!(violations(&[("isbn", "a")], "", "*", r#"{"donor":{}}"#), [oneof]);
+    assert_eq!(
+        violations(&[("isbn", "a")], "", "donor", "{}"),
+        ["isbn: another member of the same oneof is given as well"]
+    );
+    assert_eq!(violations(&[("page_count", "x")], "", "*", "{}"), ["page_count: not a number for int64"]);
+}
+
+#[test]
+fn the_body_completes_the_messages_that_the_path_begins() {
+    let variables = [("author.name", "n"), ("author.teacher.name", "t")];
+    let json = call(&variables, "", "*", r#"{"title":"x","author":{"born":1,"teacher":{"born":2}}}"#);
+    let merged = r#"{"title":"x","author":{"born":1,"teacher":{"born":2,"name":"t"},"name":"n"}}"#;
+    assert_eq!(json.as_deref(), Ok(merged));
+    let json = call(&variables, "title=x", "author", r#"{"born":1}"#);
+    assert_eq!(json.as_deref(), Ok(r#"{"title":"x","author":{"born":1,"name":"n","teacher":{"name":"t"}}}"#));
+    let json = call(&variables, "", "*", r#"{"author":null}"#);
+    assert_eq!(json.as_deref(), Ok(r#"{"author":{"name":"n","teacher":{"name":"t"}}}"#));
+    let json = call(&[("donor.name", "n")], "", "*", r#"{"donor":{"born":1}}"#);
+    assert_eq!(json.as_deref(), Ok(r#"{"donor":{"born":1,"name":"n"}}"#));
+    // each message is on the wire once
+    let schema = schema();
+    let binding = rule(&schema, &["author.name"], "author");
+    let mut wire = Vec::new();
+    let values = [(0, Cow::Borrowed("n"))];
+    let (book, options) = (id(&schema, "t.Book"), ReadOptions::default());
+    assert_eq!(weave(&schema, book, &binding, &values, None, Some(b"{\"born\":1}"), &options, &mut wire), Ok(()));
+    assert_eq!(wire, b"\x42\x05\x10\x01\x0a\x01n");
+}
+
+#[test]
+fn a_body_field_may_be_of_any_form() {
+    for (field, body, json) in [
+        ("author", r#"{"name":"n"}"#, r#"{"author":{"name":"n"}}"#),
+        ("tags", r#"["a","b"]"#, r#"{"tags":["a","b"]}"#),
+        ("editors", r#"[{}]"#, r#"{"editors":[{}]}"#),
+        ("people", r#"{"a":{}}"#, r#"{"people":{"a":{}}}"#),
+        ("title", r#""x""#, r#"{"title":"x"}"#),
+        ("extra", r#"{"a":1}"#, r#"{"extra":{"a":1}}"#),
+        ("any_value", "null", r#"{"anyValue":null}"#),
+        ("author", "null", "{}"),
+        ("author", " ", "{}"),
+    ] {
+        assert_eq!(call(&[], "", field, body).as_deref(), Ok(json), "{field} {body}");
+    }
+    assert_eq!(violations(&[], "", "author", r#"{"nam":1}"#), ["author.nam: no such field (did you mean \"name\"?)"]);
+    assert_eq!(
+        violations(&[], "author.name=x", "author", "{}"),
+        ["author.name: is filled by the request's body, not by the query"]
+    );
+}
+
+#[test]
+fn a_query_beside_a_whole_body_and_a_body_without_a_rule_are_refused() {
+    let told = violations(&[], "title=x&key=1", "*", "{}");
+    assert_eq!(told, ["title: unknown query parameter: all fields come from the path and the body"]);
+    assert_eq!(call(&[], "key=1", "*", "").as_deref(), Ok("{}"));
+    assert_eq!(violations(&[], "", "", r#"{"title":"x"}"#), [": this method takes no request body"]);
+    assert_eq!(call(&[], "", "", " { } ").as_deref(), Ok("{}"));
+}
+
+#[test]
+fn hostile_queries_cost_little() {
+    let deep = format!("author{}.name=x", ".teacher".repeat(10_000));
+    assert_eq!(violations(&[], &deep, "", "").len(), 1);
+    let many = "nope=1&".repeat(100_000);
+    assert_eq!(violations(&[], &many, "", "").len(), 50);
+    let twice = "copies=1&".repeat(20_000);
+    assert_eq!(violations(&[], &twice, "", "").len(), 50);
+    assert!(call(&[], &"tags=a&".repeat(20_000), "", "").is_ok());
+}

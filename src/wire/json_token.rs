@@ -1,0 +1,494 @@
+//! JSON text (RFC 8259) as a sequence of pulls: the caller knows what it wants next and asks for it.
+//!
+//! The whole text is in memory and is checked to be UTF-8 once. Strings without escapes are borrowed; numbers are handed
+//! out as written, so that no digit is lost; nothing is allocated but the text of a string with escapes. Places are byte
+//! offsets; [`line_column`] turns one into what people count, when there is an error to show.
+
+use std::borrow::Cow;
+
+/// JSON text that is being read, front to back. Cloning one is how to look ahead.
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// Why a text is not JSON, or not the JSON that was asked for, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadJson {
+    pub offset: usize,
+    pub what: &'static str,
+}
+
+/// Objects and arrays nested deeper than this are refused where they are skipped.
+pub const MAX_JSON_DEPTH: u32 = 100;
+
+const CUT_SHORT: &str = "the text ends in the middle of a value";
+
+// === impl Tokens ===
+
+impl<'a> Tokens<'a> {
+    /// Checks that the text is UTF-8; nothing else is read yet.
+    pub fn new(text: &'a [u8]) -> Result<Tokens<'a>, BadJson> {
+        match std::str::from_utf8(text) {
+            Ok(text) => Ok(Tokens { text, at: 0 }),
+            Err(error) => Err(BadJson { offset: error.valid_up_to(), what: "the text is not UTF-8" }),
+        }
+    }
+
+    /// Where the next pull starts, in bytes from the start of the text.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    #[inline]
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    #[cold]
+    fn bad<T>(&self, what: &'static str) -> Result<T, BadJson> {
+        Err(BadJson { offset: self.at, what })
+    }
+
+    /// Skips white space; the first byte of the next token, which stays unread.
+    #[inline]
+    pub fn peek(&mut self) -> Result<u8, BadJson> {
+        while let Some(&byte) = self.bytes().get(self.at) {
+            match byte {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                _ => return Ok(byte),
+            }
+        }
+        self.bad(CUT_SHORT)
+    }
+
+    /// Reads this punctuation mark.
+    #[inline]
+    pub fn expect(&mut self, mark: u8) -> Result<(), BadJson> {
+        if self.peek()? == mark {
+            self.at += 1;
+            return Ok(());
+        }
+        self.bad(match mark {
+            b'{' => "expected an object",
+            b'[' => "expected an array",
+            b':' => "expected ':'",
+            _ => "unexpected character",
+        })
+    }
+
+    /// Reads this punctuation mark if it is next.
+    #[inline]
+    pub fn take(&mut self, mark: u8) -> Result<bool, BadJson> {
+        let found = self.peek()? == mark;
+        self.at += usize::from(found);
+        Ok(found)
+    }
+
+    /// Behind a member or an element: true at a comma, false at the closing bracket `end`; either is read.
+    #[inline]
+    pub fn more(&mut self, end: u8) -> Result<bool, BadJson> {
+        let next = self.peek()?;
+        if next == b',' || next == end {
+            self.at += 1;
+            return Ok(next == b',');
+        }
+        self.bad(if end == b'}' { "expected ',' or '}'" } else { "expected ',' or ']'" })
+    }
+
+    /// Reads `"name":`, given exactly so, if it is next. True for most members of most texts, and much quicker than
+    /// reading a name and looking it up.
+    #[inline]
+    pub fn take_key(&mut self, key: &str) -> bool {
+        if self.peek().is_err() {
+            return false;
+        }
+        let found = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(key.as_bytes()));
+        self.at += if found { key.len() } else { 0 };
+        found
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<(), BadJson> {
+        match self.peek() {
+            Ok(_) => self.bad("more text behind the value"),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Reads a string: borrowed, unless it holds escapes.
+    #[inline]
+    pub fn string(&mut self) -> Result<Cow<'a, str>, BadJson> {
+        if self.peek()? != b'"' {
+            return self.bad("expected a string");
+        }
+        let from = self.at + 1;
+        let end = special(self.bytes(), from);
+        if self.bytes().get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(self.text.get(from..end).unwrap_or_default()));
+        }
+        self.at = from;
+        self.escaped(end).map(Cow::Owned)
+    }
+
+    /// The rest of a string whose first special byte is at `end`.
+    #[cold]
+    fn escaped(&mut self, mut end: usize) -> Result<String, BadJson> {
+        let mut text = String::new();
+        loop {
+            text.push_str(self.text.get(self.at..end).unwrap_or_default());
+            self.at = end;
+            match self.bytes().get(end) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => return self.bad("a control character must be escaped in a string"),
+                None => return self.bad("a string is not ended"),
+            }
+            end = special(self.bytes(), self.at);
+        }
+    }
+
+    /// Reads one escape, from its backslash on.
+    fn escape(&mut self) -> Result<char, BadJson> {
+        let start = self.clone();
+        let Some(&letter) = self.bytes().get(self.at + 1) else { return self.bad("a string is not ended") };
+        self.at += 2;
+        Ok(match letter {
+            b'"' | b'\\' | b'/' => char::from(letter),
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'u' => {
+                let first =
+                    self.hex4().ok_or(BadJson { what: "\\u needs four hexadecimal digits", offset: start.at })?;
+                return self.surrogate(first).map_or_else(|| start.bad("half of a surrogate pair"), Ok);
+            }
+            _ => return start.bad("there is no such escape"),
+        })
+    }
+
+    /// The character of this UTF-16 unit, with the `\u` escape of the second one if it is the first of a pair.
+    fn surrogate(&mut self, first: u32) -> Option<char> {
+        if !(0xd800..0xdc00).contains(&first) {
+            return char::from_u32(first);
+        }
+        self.bytes().get(self.at..)?.strip_prefix(b"\\u")?;
+        self.at += 2;
+        let second = self.hex4().filter(|unit| (0xdc00..0xe000).contains(unit))?;
+        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+    }
+
+    fn hex4(&mut self) -> Option<u32> {
+        let digits = self.bytes().get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
+    }
+
+    /// Reads a number, as written.
+    #[inline]
+    pub fn number(&mut self) -> Result<&'a str, BadJson> {
+        self.peek()?;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        match number_len(rest.as_bytes()) {
+            Some(len) => {
+                self.at += len;
+                Ok(rest.get(..len).unwrap_or_default())
+            }
+            None => self.bad("expected a number"),
+        }
+    }
+
+    /// Reads an integer of at most 18 digits if exactly that is next: no fraction, no exponent. The quick way for what
+    /// most numbers are; whatever it leaves unread is for [`Tokens::number`] to judge.
+    #[inline]
+    pub fn plain_integer(&mut self) -> Option<i64> {
+        let rest = self.bytes().get(self.at..)?;
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let mut value = 0i64;
+        let mut len = 0;
+        while let Some(&byte) = digits.get(len)
+            && byte.is_ascii_digit()
+        {
+            if len == 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(byte - b'0');
+            len += 1;
+        }
+        let starts_well = len == 1 || (len > 1 && digits.first() != Some(&b'0'));
+        if !starts_well || matches!(digits.get(len), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at += len + usize::from(negative);
+        Some(if negative { -value } else { value })
+    }
+
+    /// Reads a decimal of at most 15 digits, without an exponent, if exactly that is next. Such digits and such a power
+    /// of ten are both exact as doubles, so that one division rounds correctly (Clinger 1990).
+    #[inline]
+    pub fn plain_decimal(&mut self) -> Option<f64> {
+        let rest = self.bytes().get(self.at..)?;
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let (mut value, mut len, mut point) = (0u64, 0, None);
+        while let Some(&byte) = digits.get(len) {
+            match byte {
+                b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() && len > 0 => point = Some(len),
+                b'.' | b'e' | b'E' => return None,
+                _ => break,
+            }
+            len += 1;
+            if len > 16 {
+                return None;
+            }
+        }
+        let whole = point.unwrap_or(len);
+        let fraction = point.map_or(0, |point| len - point - 1);
+        let starts_well = whole == 1 || (whole > 1 && digits.first() != Some(&b'0'));
+        if !starts_well || whole + fraction > 15 || (point.is_some() && fraction == 0) {
+            return None;
+        }
+        self.at += len + usize::from(negative);
+        let value = value as f64 / POWERS.get(fraction)?;
+        Some(if negative { -value } else { value })
+    }
+
+    /// Reads `"..."` around what `inner` reads, if exactly that is next; else reads nothing.
+    #[inline]
+    pub fn quoted<T>(&mut self, inner: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let start = self.at;
+        self.at += 1;
+        let value = inner(self);
+        if value.is_some() && self.bytes().get(self.at) == Some(&b'"') {
+            self.at += 1;
+            return value;
+        }
+        self.at = start;
+        None
+    }
+
+    /// Reads `true` or `false`.
+    #[inline]
+    pub fn boolean(&mut self) -> Result<bool, BadJson> {
+        let value = self.peek()? == b't';
+        match self.literal(if value { "true" } else { "false" }) {
+            true => Ok(value),
+            false => self.bad("expected true or false"),
+        }
+    }
+
+    /// Reads `null`.
+    #[inline]
+    pub fn null(&mut self) -> Result<(), BadJson> {
+        self.peek()?;
+        if self.literal("null") { Ok(()) } else { self.bad("expected null") }
+    }
+
+    #[inline]
+    fn literal(&mut self, word: &str) -> bool {
+        let found = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
+        self.at += if found { word.len() } else { 0 };
+        found
+    }
+
+    /// Reads any value and forgets it; `depth` is how deep it is nested already.
+    pub fn skip_value(&mut self, depth: u32) -> Result<(), BadJson> {
+        let end = match self.peek()? {
+            b'"' => return self.string().map(drop),
+            b't' | b'f' => return self.boolean().map(drop),
+            b'n' => return self.null(),
+            b'{' => b'}',
+            b'[' => b']',
+            _ => return self.number().map(drop),
+        };
+        if depth >= MAX_JSON_DEPTH {
+            return self.bad("nested deeper than 100 levels");
+        }
+        self.at += 1;
+        if self.take(end)? {
+            return Ok(());
+        }
+        loop {
+            if end == b'}' {
+                self.string()?;
+                self.expect(b':')?;
+            }
+            self.skip_value(depth + 1)?;
+            if !self.more(end)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The index of the first byte at or after `at` that cannot stand in a JSON string as it is: `"`, `\`, below 0x20; the
+/// length of the text if there is none. Eight bytes at a time.
+#[inline]
+pub fn special(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        // (x - 1) & !x has its high bit set in the lowest byte that is zero; higher bytes may follow it by a borrow,
+        // which does no harm: only the lowest one is asked for.
+        let quote = word ^ (ONES * b'"' as u64);
+        let slash = word ^ (ONES * b'\\' as u64);
+        let hit = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        if hit & HIGH != 0 {
+            return at + ((hit & HIGH).trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = text.get(at)
+        && byte >= 0x20
+        && byte != b'"'
+        && byte != b'\\'
+    {
+        at += 1;
+    }
+    at.min(text.len())
+}
+
+/// The length of the JSON number that `text` starts with (RFC 8259, section 6).
+pub fn number_len(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(at);
+    if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
+        return None;
+    }
+    at += whole;
+    if text.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        at += 1;
+        at += usize::from(matches!(text.get(at), Some(b'+' | b'-')));
+        let exponent = digits(at);
+        if exponent == 0 {
+            return None;
+        }
+        at += exponent;
+    }
+    Some(at)
+}
+
+/// Line and column (in characters) of a byte offset, both counted from 1.
+pub fn line_column(text: &[u8], offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let is_char_start = |byte: &&u8| **byte & 0xc0 != 0x80;
+    (line, before.iter().skip(line_start).filter(is_char_start).count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> Tokens<'_> {
+        Tokens::new(text.as_bytes()).expect("UTF-8")
+    }
+
+    #[test]
+    fn special_bytes_are_found_wherever_they_stand() {
+        for len in 0..40 {
+            let plain = vec![0x80u8 + (len as u8); len];
+            assert_eq!(special(&plain, 0), len);
+            for at in 0..len {
+                for byte in [b'"', b'\\', 0, 0x1f] {
+                    let mut text = plain.clone();
+                    text[at] = byte;
+                    assert_eq!(special(&text, 0), at, "{text:?}");
+                    assert_eq!(special(&text, at + 1), len, "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_without_escapes_are_borrowed_and_others_are_decoded() {
+        assert!(matches!(tokens(" \"zwölf\"").string(), Ok(Cow::Borrowed("zwölf"))));
+        assert_eq!(tokens(r#""a\n\"\\\/\u00e9\ud83d\ude00z""#).string().as_deref(), Ok("a\n\"\\/é😀z"));
+        for bad in [
+            r#""\ud83d""#,
+            r#""\ud83dA""#,
+            r#""\ude00""#,
+            r#""\u12g4""#,
+            r#""\u+123""#,
+            r#""\x""#,
+            "\"\n\"",
+            "\"a",
+            "\"\\",
+        ] {
+            assert!(tokens(bad).string().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_quick_numbers_agree_with_the_careful_ones() {
+        for text in ["0", "-0", "7", "-12.5", "0.1", "123456789012345", "99999999999.9999", "3.0", "1.005"] {
+            let quick = tokens(text).plain_decimal();
+            assert_eq!(quick.map(f64::to_bits), text.parse::<f64>().ok().map(f64::to_bits), "{text}");
+        }
+        for text in ["01", "-", "", ".5", "1.", "1e5", "1.5e1", "1234567890123456", "1.2.3", "--1", "00", "-01.5"] {
+            assert_eq!(tokens(text).plain_decimal(), None, "{text}");
+        }
+        assert_eq!(tokens("-123456789012345678,").plain_integer(), Some(-123_456_789_012_345_678));
+        for text in ["01", "-", "", "1.0", "1e2", "1234567890123456789", "+1", "-01"] {
+            assert_eq!(tokens(text).plain_integer(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_follow_the_grammar() {
+        for good in ["0", "-0", "10", "1.5", "1e5", "1E+5", "-1.5e-10"] {
+            assert_eq!(tokens(good).number(), Ok(good));
+        }
+        for bad in ["", "-", ".5", "01", "1.", "1e", "1e+", "+1", "NaN", "-Infinity"] {
+            let read = tokens(bad).number();
+            assert!(read.is_err(), "{bad}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn any_value_is_skipped_and_deep_ones_are_refused() {
+        let mut text = tokens(r#" {"a":[1,{"b":null},"x\n"],"c":true} , "#);
+        assert_eq!(text.skip_value(0), Ok(()));
+        assert_eq!(text.peek(), Ok(b','));
+        assert!(tokens(&"[".repeat(100_000)).skip_value(0).is_err());
+        assert!(tokens(&format!("{}{}", "[".repeat(100), "]".repeat(100))).skip_value(0).is_ok());
+        for bad in ["{", "[1", "[1,]", "{\"a\"}", "{a:1}", "tru", "nul", "[1 2]", "{,}"] {
+            assert!(tokens(bad).skip_value(0).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_are_counted_in_lines_and_characters() {
+        assert_eq!(line_column("ab".as_bytes(), 0), (1, 1));
+        assert_eq!(line_column("a\nöb".as_bytes(), 4), (2, 2));
+        assert_eq!(line_column(b"", 9), (1, 1));
+    }
+}
