@@ -70,7 +70,7 @@ catalogs:
 transom.yaml:2:14: listeners[0].address: \"127.0.0.1:http\" is not an address to listen on (as in 127.0.0.1:8080 or [::]:8080)
 transom.yaml:3:11: listeners[0].tls.certifcate: unknown key (did you mean \"certificate\"?)
 transom.yaml:4:16: drain_timeout: 10 has no unit (10s are seconds, 10ms milliseconds)
-transom.yaml:6:23: clusters.books.endpoints[0]: \"127.0.0.1:50051\" is not an upstream's URL (as in h2c://127.0.0.1:50051 or h2s://127.0.0.1:50051)
+transom.yaml:6:23: clusters.books.endpoints[0]: upstream \"127.0.0.1:50051\": no scheme: write h2c:// for clear text or h2s:// for TLS before the address (as in h2c://127.0.0.1:50051 or h2s://127.0.0.1:50051)
 transom.yaml:9:19: catalogs[0].proto_paths[0]: there is no file protos
 transom.yaml:10:14: catalogs[0].cluster: there is no cluster \"book\" (did you mean \"books\"?)
 6 mistakes

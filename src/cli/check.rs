@@ -8,7 +8,9 @@ use clap::Args;
 use super::flags::ServeFlags;
 use super::report;
 use crate::catalog::Catalog;
-use crate::config::{self, Complete, Listener, Settled};
+use crate::config::{self, Complete, Settled};
+use crate::listen;
+use crate::upstream::EndpointSettings;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -61,7 +63,7 @@ fn summary(settled: &Settled, complete: &Complete) -> String {
         let _ = writeln!(out, "  admin {admin}");
     }
     for cluster in settled.clusters.iter().filter(|cluster| !cluster.endpoints.is_empty()) {
-        let endpoints: Vec<String> = cluster.endpoints.iter().map(ToString::to_string).collect();
+        let endpoints: Vec<String> = cluster.endpoints.iter().map(url).collect();
         let _ = writeln!(out, "  cluster {}: {}", cluster.name, endpoints.join(", "));
     }
     for catalog in &complete.catalogs {
@@ -76,7 +78,11 @@ fn contents(catalog: &Catalog) -> String {
     parts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
 }
 
-fn security(listener: &Listener) -> String {
+fn url(endpoint: &EndpointSettings) -> String {
+    format!("{}://{}", if endpoint.tls { "h2s" } else { "h2c" }, endpoint.label())
+}
+
+fn security(listener: &listen::Settings) -> String {
     let Some(tls) = &listener.tls else { return "clear text".into() };
     let mut text = String::from("TLS");
     match tls.sni.len() {
@@ -87,7 +93,7 @@ fn security(listener: &Listener) -> String {
     if tls.client_ca.is_some() {
         text.push_str(", callers must show a certificate");
     }
-    if tls.plaintext_also {
+    if listener.plaintext_also {
         text.push_str(", and clear text");
     }
     text

@@ -11,7 +11,7 @@ use super::value::{Parsed, Wrong, wrong};
 
 /// Reads a chain of certificates; at least one.
 pub(super) fn chain(path: &Path) -> Parsed<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text(path)?).collect();
     match found {
         Ok(chain) if chain.is_empty() => Err(wrong(format!("{} holds no certificate", path.display()))
             .hint("a PEM file begins with -----BEGIN CERTIFICATE-----")),
@@ -22,7 +22,7 @@ pub(super) fn chain(path: &Path) -> Parsed<Vec<CertificateDer<'static>>> {
 
 /// Reads a private key.
 pub(super) fn key(path: &Path) -> Parsed<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_slice(&bytes(path)?).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(&text(path)?).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => wrong(format!("{} holds no private key", path.display()))
             .hint("PEM, without a pass phrase: PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY"),
         error => wrong(format!("{} is no PEM file: {error}", path.display())),
@@ -40,21 +40,22 @@ pub(super) fn belong_together(chain: Vec<CertificateDer<'static>>, key: PrivateK
     }
 }
 
-/// Whether every certificate of a file can be trusted as an authority.
-pub(super) fn authorities(path: &Path) -> Parsed<()> {
+/// The text of a file in which every certificate can be trusted as an authority.
+pub(super) fn authorities(path: &Path) -> Parsed<Vec<u8>> {
     let mut roots = rustls::RootCertStore::empty();
     for (index, certificate) in chain(path)?.into_iter().enumerate() {
         let refused =
             |error| wrong(format!("certificate {} of {} is no authority: {error}", index + 1, path.display()));
         roots.add(certificate).map_err(refused)?;
     }
-    Ok(())
+    text(path)
 }
 
 /// A file that does not hold what it should is small all the same.
 const MAX_BYTES: u64 = 8 << 20;
 
-fn bytes(path: &Path) -> Parsed<Vec<u8>> {
+/// A PEM file as it is.
+pub(super) fn text(path: &Path) -> Parsed<Vec<u8>> {
     let unreadable = |error: std::io::Error| unreadable(path, &error);
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();

@@ -22,9 +22,7 @@ use std::sync::Arc;
 pub use complete::{Complete, complete};
 pub use flags::{COMMAND_LINE, Flags};
 pub use reference_table::reference;
-pub use settled::{
-    Cluster, ClusterTls, Cors, Endpoint, Identity, KeepAlive, Listener, ListenerTls, Settled, SniIdentity,
-};
+pub use settled::Settled;
 
 use crate::catalog::{Mistake, Place};
 

@@ -38,7 +38,7 @@ pub(super) const KEYS: &[Key] = &[
     key("listeners[].tls.sni[].key", "FILE", "", "its private key, PEM").also(&["key_file", "private_key"]),
     key("listeners[].tls.plaintext", "also | refuse", "refuse", "whether clear text is served on the same port; not with `client_ca`").also(&["cleartext", "clear_text", "h2c"]),
     key("listeners[].max_connections", "number", "65536", "connections at once; 0: no limit").also(&["connections", "connection_limit"]),
-    key("listeners[].header_timeout", "duration", "10s", "from a connection's first byte, TLS included, to the end of a request's head").also(&["read_timeout", "read_header_timeout", "request_timeout", "handshake_timeout"]),
+    key("listeners[].header_timeout", "duration", "10s", "for a caller to greet (TLS, HTTP/2 preface), and for the head of a request").also(&["read_timeout", "read_header_timeout", "request_timeout", "handshake_timeout"]),
     key("listeners[].idle_timeout", "duration", "10m", "how long a connection without a call stays open").also(&["keep_alive", "keepalive_timeout"]),
     key("listeners[].max_age", "duration", "1h", "how long a connection stays open; calls in flight end in peace").also(&["max_connection_age", "max_connection_duration"]),
     key("listeners[].max_concurrent_streams", "number", "256", "calls at once on one HTTP/2 connection").also(&["max_streams", "streams"]),
@@ -102,7 +102,6 @@ pub(super) const KEYS: &[Key] = &[
 
     key("cors", "table", "browsers of other origins are refused", "which browsers of other origins may call; the protocols' own headers are filled in"),
     key("cors.origins", "one or a list", "", "as in https://app.example; \"*\" for every one").also(&["origin", "allow_origins", "allowed_origins", "allow_origin"]),
-    key("cors.methods", "one or a list", "what the bindings use", "methods of HTTP").also(&["allow_methods", "allowed_methods"]),
     key("cors.allow_headers", "one or a list", "none", "besides those of the protocols").also(&["headers", "allowed_headers"]),
     key("cors.expose_headers", "one or a list", "none", "besides those of the protocols").also(&["exposed_headers"]),
     key("cors.credentials", "true | false", "false", "allow cookies; not with origin \"*\"").also(&["allow_credentials"]),

@@ -8,29 +8,19 @@ use std::time::Duration;
 
 use super::Purpose;
 use super::certificate;
-use super::settled::{
-    Cluster, ClusterTls, Cors, Endpoint, Identity, KeepAlive, Listener, ListenerTls, Settled, SniIdentity,
-};
+use super::settled::Settled;
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
 use crate::catalog::{Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source};
+use crate::listen;
+use crate::net::tls;
+use crate::policy::cors;
+use crate::upstream::{ClientIdentity, ClusterSettings, EndpointSettings, Roots, TlsSettings};
 use crate::wire::closest;
 
 /// Where `serve` listens when nothing says otherwise: this machine alone.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-const MAX_AGE: Duration = Duration::from_secs(3600);
-const MAX_CONNECTIONS: usize = 65_536;
-const MAX_STREAMS: u32 = 256;
-const MAX_HEADER_BYTES: u32 = 32 << 10;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const CLUSTER_CONNECTIONS: usize = 8;
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 3600);
-
 /// Checks and completes. `base` is the configuration's folder; `told` are the keys with a mistake so far: what follows from
 /// one is not told again. With mistakes, the result is what could be made of the rest.
 pub(super) fn settle(written: &Written, base: &Path, purpose: Purpose, told: &[String]) -> (Settled, Vec<Mistake>) {
@@ -75,7 +65,7 @@ impl Settling<'_> {
 // === impl Settling: listeners ===
 
 impl Settling<'_> {
-    fn listeners(&mut self, written: &[written::Listener], admin: Option<&At<SocketAddr>>) -> Vec<Listener> {
+    fn listeners(&mut self, written: &[written::Listener], admin: Option<&At<SocketAddr>>) -> Vec<listen::Settings> {
         let unsaid = [written::Listener::unsaid()];
         let written = if written.is_empty() { &unsaid } else { written };
         let mut taken: Vec<&At<SocketAddr>> = admin.into_iter().collect();
@@ -92,27 +82,27 @@ impl Settling<'_> {
         written.iter().map(|listener| self.listener(listener)).collect()
     }
 
-    fn listener(&mut self, w: &written::Listener) -> Listener {
-        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        let streams = value_of(&w.max_concurrent_streams).map(narrow);
-        let head = value_of(&w.max_header_bytes).map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
-        Listener {
-            address: value_of(&w.address).unwrap_or(DEFAULT_ADDRESS),
-            tls: w.tls.as_ref().and_then(|tls| self.listener_tls(tls)),
-            max_connections: value_of(&w.max_connections)
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(MAX_CONNECTIONS),
-            header_timeout: value_of(&w.header_timeout).unwrap_or(HEADER_TIMEOUT),
-            idle_timeout: value_of(&w.idle_timeout).unwrap_or(IDLE_TIMEOUT),
-            max_age: value_of(&w.max_age).unwrap_or(MAX_AGE),
-            max_concurrent_streams: streams.unwrap_or(MAX_STREAMS),
-            max_header_bytes: head.unwrap_or(MAX_HEADER_BYTES),
+    fn listener(&mut self, w: &written::Listener) -> listen::Settings {
+        let mut settings = listen::Settings::new(value_of(&w.address).unwrap_or(DEFAULT_ADDRESS));
+        if let Some(tls) = &w.tls {
+            settings.tls = self.listener_tls(tls);
+            settings.plaintext_also = value_of(&tls.plaintext).unwrap_or(false);
         }
+        // one limit for the two halves of the same wait: somebody connected, and says nothing
+        set(&mut settings.greeting_timeout, &w.header_timeout);
+        set(&mut settings.header_timeout, &w.header_timeout);
+        set(&mut settings.idle_timeout, &w.idle_timeout);
+        set(&mut settings.max_age, &w.max_age);
+        set_narrow(&mut settings.max_connections, &w.max_connections);
+        set_narrow(&mut settings.max_concurrent_streams, &w.max_concurrent_streams);
+        set_narrow(&mut settings.max_header_bytes, &w.max_header_bytes);
+        settings
     }
 
-    fn listener_tls(&mut self, w: &written::ListenerTls) -> Option<ListenerTls> {
-        let plaintext_also = value_of(&w.plaintext).unwrap_or(false);
-        if let (Some(plaintext), Some(ca), true) = (&w.plaintext, &w.client_ca, plaintext_also) {
+    fn listener_tls(&mut self, w: &written::ListenerTls) -> Option<tls::ServerSettings> {
+        if let (Some(plaintext), Some(ca)) = (&w.plaintext, &w.client_ca)
+            && plaintext.value
+        {
             self.mistakes.push(
                 plaintext
                     .spot
@@ -126,18 +116,12 @@ impl Settling<'_> {
         if let Some(ca) = &w.client_ca {
             self.file(ca, certificate::authorities);
         }
-        let sni = w.sni.iter().filter_map(|sni| {
-            let identity = self.identity(&sni.identity)?;
-            Some(SniIdentity { names: values_of(&sni.names), identity })
-        });
-        let sni = sni.collect();
+        let mut sni = Vec::new();
+        for w in &w.sni {
+            sni.extend(self.identity(&w.identity).map(|identity| (values_of(&w.names), identity)));
+        }
         self.repeated_names(&w.sni);
-        Some(ListenerTls {
-            identity: self.identity(&w.identity)?,
-            sni,
-            client_ca: value_of(&w.client_ca),
-            plaintext_also,
-        })
+        Some(tls::ServerSettings { identity: self.identity(&w.identity)?, sni, client_ca: value_of(&w.client_ca) })
     }
 
     fn repeated_names(&mut self, sni: &[written::Sni]) {
@@ -152,7 +136,7 @@ impl Settling<'_> {
     }
 
     /// Both files of a pair, checked; one alone, or none, is a mistake.
-    fn identity(&mut self, w: &written::Identity) -> Option<Identity> {
+    fn identity(&mut self, w: &written::Identity) -> Option<tls::Identity> {
         let chain = w.certificate.as_ref().and_then(|path| self.file(path, certificate::chain));
         let private = w.key.as_ref().and_then(|path| self.file(path, certificate::key));
         let (Some(certificate), Some(key)) = (&w.certificate, &w.key) else {
@@ -162,7 +146,7 @@ impl Settling<'_> {
         if let Err(wrong) = certificate::belong_together(chain?, private?) {
             self.mistakes.push(key.spot.wrong(wrong));
         }
-        Some(Identity { certificate: certificate.value.clone(), key: key.value.clone() })
+        Some(tls::Identity { certificate: certificate.value.clone(), key: key.value.clone() })
     }
 
     fn half_of_a_pair(&mut self, w: &written::Identity) {
@@ -200,69 +184,57 @@ impl Settling<'_> {
 // === impl Settling: clusters ===
 
 impl Settling<'_> {
-    fn clusters(&mut self, written: &[written::Cluster]) -> Vec<Cluster> {
+    fn clusters(&mut self, written: &[written::Cluster]) -> Vec<ClusterSettings> {
         written.iter().map(|cluster| self.cluster(cluster)).collect()
     }
 
-    fn cluster(&mut self, w: &written::Cluster) -> Cluster {
+    fn cluster(&mut self, w: &written::Cluster) -> ClusterSettings {
         if w.endpoints.is_empty() && !self.is_told(&w.name.spot, "endpoints") {
             let mistake = w.name.spot.mistake("`endpoints` is missing");
             self.mistakes.push(mistake.hint("endpoints: one or a list of URLs, as in h2c://127.0.0.1:50051"));
         }
-        self.repeated_endpoints(&w.endpoints);
-        let tls = w.tls.as_ref().map(|tls| self.cluster_tls(tls, &w.endpoints));
-        Cluster {
-            name: w.name.value.clone(),
-            endpoints: values_of(&w.endpoints),
-            connect_timeout: value_of(&w.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
-            max_connections: value_of(&w.max_connections)
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(CLUSTER_CONNECTIONS),
-            keep_alive: KeepAlive {
-                interval: value_of(&w.ping_interval).unwrap_or(PING_INTERVAL),
-                timeout: value_of(&w.ping_timeout).unwrap_or(PING_TIMEOUT),
-            },
-            tls: tls.unwrap_or_default(),
-            authority: value_of(&w.authority),
+        let mut settings = self.own_cluster(&w.name.value, &w.endpoints);
+        set(&mut settings.connect_timeout, &w.connect_timeout);
+        set(&mut settings.keep_alive_interval, &w.ping_interval);
+        set(&mut settings.keep_alive_timeout, &w.ping_timeout);
+        set_narrow(&mut settings.max_connections, &w.max_connections);
+        settings.authority = value_of(&w.authority).map(Into::into);
+        if let Some(tls) = &w.tls {
+            settings.tls = self.cluster_tls(tls, &w.endpoints);
         }
+        settings
     }
 
-    fn cluster_tls(&mut self, w: &written::ClusterTls, endpoints: &[At<Endpoint>]) -> ClusterTls {
+    fn cluster_tls(&mut self, w: &written::ClusterTls, endpoints: &[At<EndpointSettings>]) -> TlsSettings {
         if let (Some(first), true) = (endpoints.first(), endpoints.iter().all(|endpoint| !endpoint.value.tls)) {
-            let text = format!("has no effect: {} is clear text", first.value);
+            let text = format!("has no effect: {} is clear text", first.value.label());
             self.mistakes.push(w.identity.spot.mistake(text).hint("h2s:// in place of h2c://, or remove `tls`"));
         }
-        if let Some(ca) = &w.ca {
-            self.file(ca, certificate::authorities);
-        }
+        let ca = w.ca.as_ref().and_then(|ca| self.file(ca, certificate::authorities));
         let shown = w.identity.certificate.is_some() || w.identity.key.is_some();
-        ClusterTls {
-            ca: value_of(&w.ca),
-            identity: if shown { self.identity(&w.identity) } else { None },
-            server_name: value_of(&w.server_name),
+        let identity = if shown { self.identity(&w.identity) } else { None };
+        TlsSettings {
+            roots: ca.map_or(Roots::Public, |pem| Roots::Pem(pem.into())),
+            identity: identity.and_then(|identity| {
+                let text = |path: &Path| certificate::text(path).ok().map(Into::into);
+                Some(ClientIdentity { certificate: text(&identity.certificate)?, key: text(&identity.key)? })
+            }),
+            server_name: value_of(&w.server_name).map(Into::into),
         }
     }
 
-    fn repeated_endpoints(&mut self, endpoints: &[At<Endpoint>]) {
+    fn repeated_endpoints(&mut self, endpoints: &[At<EndpointSettings>]) {
         for (index, endpoint) in endpoints.iter().enumerate() {
             if endpoints.iter().take(index).any(|other| other.value == endpoint.value) {
-                self.mistakes.push(endpoint.spot.mistake(format!("{} is there twice", endpoint.value)));
+                self.mistakes.push(endpoint.spot.mistake(format!("{} is there twice", endpoint.value.label())));
             }
         }
     }
 
     /// A cluster with all defaults, for a catalog that gives URLs of its own.
-    fn own_cluster(&mut self, name: &str, endpoints: &[At<Endpoint>]) -> Cluster {
+    fn own_cluster(&mut self, name: &str, endpoints: &[At<EndpointSettings>]) -> ClusterSettings {
         self.repeated_endpoints(endpoints);
-        Cluster {
-            name: name.to_owned(),
-            endpoints: values_of(endpoints),
-            connect_timeout: CONNECT_TIMEOUT,
-            max_connections: CLUSTER_CONNECTIONS,
-            keep_alive: KeepAlive { interval: PING_INTERVAL, timeout: PING_TIMEOUT },
-            tls: ClusterTls::default(),
-            authority: None,
-        }
+        ClusterSettings::new(name, values_of(endpoints))
     }
 }
 
@@ -270,7 +242,12 @@ impl Settling<'_> {
 
 impl Settling<'_> {
     /// Those without a mistake: the others would only repeat theirs when they are loaded.
-    fn catalogs(&mut self, written: &Written, settings: &[SettingRule], clusters: &mut Vec<Cluster>) -> Vec<Source> {
+    fn catalogs(
+        &mut self,
+        written: &Written,
+        settings: &[SettingRule],
+        clusters: &mut Vec<ClusterSettings>,
+    ) -> Vec<Source> {
         let mut names: Vec<&At<String>> = Vec::new();
         let mut catalogs = Vec::new();
         for w in &written.catalogs {
@@ -302,7 +279,7 @@ impl Settling<'_> {
         w: &written::Catalog,
         name: &str,
         named: &[written::Cluster],
-        clusters: &mut Vec<Cluster>,
+        clusters: &mut Vec<ClusterSettings>,
     ) -> String {
         let known = || named.iter().map(|cluster| cluster.name.value.as_str());
         match (&w.cluster, w.upstream.first()) {
@@ -451,7 +428,7 @@ fn binding(w: &written::Binding) -> RuleBinding {
 // === impl Settling: browsers and methods ===
 
 impl Settling<'_> {
-    fn cors(&mut self, w: &written::Cors) -> Option<Cors> {
+    fn cors(&mut self, w: &written::Cors) -> Option<cors::Settings> {
         if w.origins.is_empty() {
             if !self.is_told(&w.spot, "origins") {
                 let mistake = w.spot.mistake("`origins` is missing");
@@ -466,14 +443,15 @@ impl Settling<'_> {
             let mistake = at.spot.mistake("does not go with the origin \"*\"");
             self.mistakes.push(mistake.hint("list the origins that may send cookies"));
         }
-        Some(Cors {
+        let mut settings = cors::Settings {
             origins: values_of(&w.origins),
-            methods: if w.methods.is_empty() { None } else { Some(values_of(&w.methods)) },
             allow_headers: values_of(&w.allow_headers),
             expose_headers: values_of(&w.expose_headers),
             credentials,
-            max_age: value_of(&w.max_age).unwrap_or(PREFLIGHT_MAX_AGE),
-        })
+            ..cors::Settings::default()
+        };
+        set(&mut settings.max_age, &w.max_age);
+        Some(settings)
     }
 
     fn settings(&mut self, written: &[written::Settings]) -> Vec<SettingRule> {
@@ -515,4 +493,18 @@ fn value_of<T: Clone>(written: &Option<At<T>>) -> Option<T> {
 
 fn values_of<T: Clone>(written: &[At<T>]) -> Vec<T> {
     written.iter().map(|at| at.value.clone()).collect()
+}
+
+/// Puts what was said in place of a default.
+fn set<T: Clone>(setting: &mut T, written: &Option<At<T>>) {
+    if let Some(at) = written {
+        setting.clone_from(&at.value);
+    }
+}
+
+/// As [`set`], of a number whose bounds were checked when it was read.
+fn set_narrow<T: TryFrom<N>, N: Copy>(setting: &mut T, written: &Option<At<N>>) {
+    if let Some(narrow) = written.as_ref().and_then(|at| T::try_from(at.value).ok()) {
+        *setting = narrow;
+    }
 }

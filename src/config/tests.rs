@@ -58,8 +58,8 @@ fn a_short_configuration_gets_every_default() {
     assert_eq!((listener.max_concurrent_streams, listener.max_header_bytes), (256, 32 << 10));
     assert_eq!((settled.admin, settled.workers, &settled.cors), (None, None, &None));
     assert_eq!(settled.drain_timeout, Duration::from_secs(10));
-    assert_eq!(settled.clusters[0].name, "a");
-    assert_eq!(settled.clusters[0].endpoints[0].to_string(), "h2c://127.0.0.1:1");
+    assert_eq!(&*settled.clusters[0].name, "a");
+    assert_eq!(settled.clusters[0].endpoints[0].label(), "127.0.0.1:1");
     assert_eq!(settled.catalogs[0].cluster, "a");
     assert!(settled.catalogs[0].auto_mapping && !settled.catalogs[0].pass_unknown_methods);
     assert_eq!((listener.max_connections, listener.max_age), (65_536, Duration::from_secs(3600)));
@@ -77,8 +77,8 @@ fn the_reference_tells_the_defaults_that_hold() {
         ("listeners[].max_age", listener.max_age),
         ("drain_timeout", settled.drain_timeout),
         ("clusters.<name>.connect_timeout", cluster.connect_timeout),
-        ("clusters.<name>.keep_alive.interval", cluster.keep_alive.interval),
-        ("clusters.<name>.keep_alive.timeout", cluster.keep_alive.timeout),
+        ("clusters.<name>.keep_alive.interval", cluster.keep_alive_interval),
+        ("clusters.<name>.keep_alive.timeout", cluster.keep_alive_timeout),
     ] {
         assert_eq!(value::duration(default(path)), Ok(holds), "{path}");
     }
@@ -121,7 +121,7 @@ settings:
             "t.yaml:5:48: listeners[1].tls.plaintext: \"maybe\" is not also or refuse",
             "t.yaml:6:10: workers: 0 is not between 1 and 1024",
             "t.yaml:7:1: workers: is there twice (first in line 6)",
-            "t.yaml:9:23: clusters.books.endpoints[0]: \"tcp\" is no scheme of an upstream (h2c, http, grpc: clear text; h2s, https, grpcs: TLS)",
+            "t.yaml:9:23: clusters.books.endpoints[0]: upstream \"tcp://a\": the scheme must be h2c, http or grpc (clear text), or h2s, https or grpcs (TLS)",
             "t.yaml:12:27: catalogs[0].proto_paths[1]: there is no file ./missing",
             "t.yaml:13:13: catalogs[0].protos: there is no file b.proto under ./protos, ./missing",
             "t.yaml:14:14: catalogs[0].cluster: there is no cluster \"boks\" (did you mean \"books\"?)",
@@ -182,7 +182,7 @@ catalogs:
     );
     assert_eq!(found.len(), 5, "{found:#?}");
     assert!(found[0].contains("is taken by `admin.address`, line 2"), "{}", found[0]);
-    assert!(found[2].contains("h2c://a:1 is there twice"), "{}", found[2]);
+    assert!(found[2].contains("a:1 is there twice"), "{}", found[2]);
     assert!(found[3].contains("clusters.c: is there twice"), "{}", found[3]);
     assert!(found[4].contains("a catalog a is there already"), "{}", found[4]);
 }
@@ -395,7 +395,7 @@ fn mistakes_of_flags_are_told_with_those_of_the_file() {
     let found = settle_with("lsteners: []\n", flags, Purpose::Serve).expect_err("refused");
     let told = |start: &str| assert!(found.iter().any(|mistake| mistake.starts_with(start)), "{start}: {found:#?}");
     told("--listen: \"8080\" is not an address");
-    told("--upstream: \"127.0.0.1:1\" is not an upstream's URL");
+    told("--upstream: upstream \"127.0.0.1:1\": no scheme");
     told("--reflect: this version");
     told("--tls-key: needs a certificate (give --tls-cert FILE too)");
     told("--workers: \"many\" is not a whole number");

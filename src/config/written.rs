@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
-use super::settled::Endpoint;
 use super::value::{self, Parsed, Wrong};
 use crate::catalog::{Conflicts, Mistake, Place, UnknownFields, Verb};
+use crate::upstream::EndpointSettings;
 
 /// Where something was said: a place of the file and its key, or a flag.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +80,7 @@ pub(super) struct Sni {
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub name: At<String>,
-    pub endpoints: Vec<At<Endpoint>>,
+    pub endpoints: Vec<At<EndpointSettings>>,
     pub connect_timeout: Option<At<Duration>>,
     pub max_connections: Option<At<u64>>,
     pub ping_interval: Option<At<Duration>>,
@@ -105,7 +105,7 @@ pub(super) struct Catalog {
     pub protos: Vec<At<PathBuf>>,
     pub descriptor_sets: Vec<At<PathBuf>>,
     pub cluster: Option<At<String>>,
-    pub upstream: Vec<At<Endpoint>>,
+    pub upstream: Vec<At<EndpointSettings>>,
     pub hosts: Vec<(At<String>, Vec<At<String>>)>,
     pub rules: Vec<Rule>,
     pub conflicts: Option<At<Conflicts>>,
@@ -135,9 +135,8 @@ pub(super) struct Binding {
 pub(super) struct Cors {
     pub spot: Spot,
     pub origins: Vec<At<String>>,
-    pub methods: Vec<At<http::Method>>,
-    pub allow_headers: Vec<At<http::HeaderName>>,
-    pub expose_headers: Vec<At<http::HeaderName>>,
+    pub allow_headers: Vec<At<String>>,
+    pub expose_headers: Vec<At<String>>,
     pub credentials: Option<At<bool>>,
     pub max_age: Option<At<Duration>>,
 }
@@ -403,7 +402,6 @@ impl Cors {
         Cors {
             spot,
             origins: Vec::new(),
-            methods: Vec::new(),
             allow_headers: Vec::new(),
             expose_headers: Vec::new(),
             credentials: None,
@@ -415,7 +413,6 @@ impl Cors {
         Cors {
             spot: t.spot.clone(),
             origins: t.many(r, "origins", value::origin),
-            methods: t.many(r, "methods", value::http_method),
             allow_headers: t.many(r, "allow_headers", value::header_name),
             expose_headers: t.many(r, "expose_headers", value::header_name),
             credentials: t.one(r, "credentials", value::boolean),
