@@ -15,7 +15,7 @@ use super::source::Source;
 use super::unit::{Origin, Unit};
 use crate::wire::closest;
 
-/// Directories below a root that are looked into; deeper ones are a loop of links.
+/// Directories below a root that are looked into: nobody nests packages deeper.
 const MAX_DEPTH: usize = 64;
 
 /// Fewer files than this are not worth a second thread.
@@ -43,6 +43,9 @@ struct Reading {
     path: PathBuf,
     offered: bool,
 }
+
+/// A file that was read, under its import name.
+type Read = (Box<str>, Result<Unit, Vec<Mistake>>);
 
 struct Gatherer<'a> {
     roots: Vec<PathBuf>,
@@ -120,7 +123,8 @@ impl Gatherer<'_> {
     fn walk_root(&mut self, root: &Path, wanted: &mut BTreeSet<Box<str>>) {
         let others: HashSet<PathBuf> =
             self.roots.iter().filter(|other| **other != root).filter_map(|other| other.canonicalize().ok()).collect();
-        let mut walk = Walk { root, others: &others, wanted, mistakes: &mut self.gathered.mistakes };
+        let mut walk =
+            Walk { root, others: &others, wanted, mistakes: &mut self.gathered.mistakes, walked: HashSet::new() };
         walk.directory(root, 0);
     }
 
@@ -232,6 +236,8 @@ struct Walk<'a> {
     others: &'a HashSet<PathBuf>,
     wanted: &'a mut BTreeSet<Box<str>>,
     mistakes: &'a mut Vec<Mistake>,
+    /// Directories that were walked, by their real path: links may lead round in a circle.
+    walked: HashSet<PathBuf>,
 }
 
 // === impl Walk ===
@@ -250,8 +256,8 @@ impl Walk<'_> {
             let name = entry.file_name();
             if path.is_dir() {
                 let hidden = name.to_str().is_none_or(|name| name.starts_with('.') || name == "node_modules");
-                let other_root = path.canonicalize().is_ok_and(|path| self.others.contains(&path));
-                if !hidden && !other_root && depth < MAX_DEPTH {
+                let real = path.canonicalize().ok().filter(|real| !self.others.contains(real));
+                if !hidden && depth < MAX_DEPTH && real.is_some_and(|real| self.walked.insert(real)) {
                     self.directory(&path, depth + 1);
                 }
             } else if path.extension().is_some_and(|extension| extension == "proto")
@@ -265,7 +271,7 @@ impl Walk<'_> {
 }
 
 /// Reads and parses files, on all processors when there are many. In the order of the names.
-fn read_files(readings: Vec<Reading>) -> Vec<(Box<str>, Result<Unit, Vec<Mistake>>)> {
+fn read_files(readings: Vec<Reading>) -> Vec<Read> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     if readings.len() < FEW_FILES || threads == 1 {
         return readings.into_iter().map(|reading| (reading.name.clone(), reading.read())).collect();

@@ -245,7 +245,7 @@ mod tests {
         };
         assert_eq!(unite(&[]), ["/annotation"]);
         assert_eq!(unite(std::slice::from_ref(&added)), ["/annotation", "/added"]);
-        assert_eq!(unite(&[first.clone()]), ["/first"]);
+        assert_eq!(unite(std::slice::from_ref(&first)), ["/first"]);
         assert_eq!(unite(&[added.clone(), first, added]), ["/first", "/added"]);
     }
 }

@@ -70,10 +70,8 @@ pub(super) fn decode(raw: &str, keep_slash: bool) -> Result<Cow<'_, str>, Malfor
         }
         let (value, tail) = escape(tail).ok_or(Malformed)?;
         if keep_slash && value == b'/' {
-            decoded.extend(rest.iter().take(2).fold(vec![b'%'], |mut kept, &digit| {
-                kept.push(digit);
-                kept
-            }));
+            decoded.push(b'%');
+            decoded.extend(rest.iter().take(2));
         } else {
             decoded.push(value);
         }

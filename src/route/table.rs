@@ -346,8 +346,11 @@ mod tests {
     use super::*;
     use crate::catalog::{Body, FieldPath, Idempotency, MessageId, MethodSettings, Schema, Segment, StreamKind, Verb};
 
+    /// Its hosts, and its rules: HTTP method and template.
+    type Written<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
     /// A catalog of methods that have one rule each: HTTP method, template.
-    fn catalog(conflicts: Conflicts, services: &[(&[&str], &[(&str, &str)])]) -> Arc<Catalog> {
+    fn catalog(conflicts: Conflicts, services: &[Written<'_>]) -> Arc<Catalog> {
         let mut methods = Vec::new();
         let mut listed = Vec::new();
         for (s, (hosts, rules)) in services.iter().enumerate() {
@@ -561,8 +564,7 @@ mod tests {
     #[test]
     fn services_of_different_hosts_may_share_a_shape() {
         let rule: &[(&str, &str)] = &[("GET", "/v1/{a}")];
-        let services: &[(&[&str], &[(&str, &str)])] =
-            &[(&["one.example"], rule), (&["two.example", "[::1]"], rule), (&[], rule)];
+        let services: &[Written<'_>] = &[(&["one.example"], rule), (&["two.example", "[::1]"], rule), (&[], rule)];
         let (table, _) = Table::build(&[catalog(Conflicts::Refuse, services)]).unwrap();
         assert_eq!(look_at(&table, "GET", Some("One.Example:443"), "/v1/x"), found(0, &["x"]));
         assert_eq!(look_at(&table, "GET", Some("two.example"), "/v1/x"), found(1, &["x"]));
@@ -570,7 +572,7 @@ mod tests {
         assert_eq!(look_at(&table, "GET", Some("[::1]"), "/v1/x"), found(1, &["x"]));
         assert_eq!(look_at(&table, "GET", Some("three.example"), "/v1/x"), found(2, &["x"]));
         assert_eq!(look_at(&table, "GET", None, "/v1/x"), found(2, &["x"]));
-        let overlapping: &[(&[&str], &[(&str, &str)])] = &[(&["a", "b"], rule), (&["b", "c"], rule)];
+        let overlapping: &[Written<'_>] = &[(&["a", "b"], rule), (&["b", "c"], rule)];
         assert_eq!(Table::build(&[catalog(Conflicts::Refuse, overlapping)]).unwrap_err().len(), 1);
     }
 

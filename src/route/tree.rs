@@ -203,7 +203,7 @@ impl<'p> Walk<'_, '_, 'p> {
     /// follow it.
     fn double(&mut self, index: u32, at: usize) -> Option<Hit<'p>> {
         let node = self.tree.nodes.get(index as usize)?;
-        let mut at = at.max(self.from_end(node.after));
+        let mut at = at.max(self.start_of_last(node.after));
         while at != END {
             if let Some(hit) = self.node(index, at) {
                 return Some(hit);
@@ -224,7 +224,7 @@ impl<'p> Walk<'_, '_, 'p> {
     }
 
     /// Where the last `count` segments start.
-    fn from_end(&self, count: usize) -> usize {
+    fn start_of_last(&self, count: usize) -> usize {
         match count.checked_sub(1) {
             None => END,
             Some(skipped) => memrchr_iter(b'/', self.rest.as_bytes()).nth(skipped).map_or(0, |slash| slash + 1),

@@ -10,6 +10,7 @@ use futures_util::task::noop_waker_ref;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::intake::Intake;
 use super::parting::{Leaver, Parting};
@@ -47,6 +48,9 @@ pub(super) struct Lease {
     pub(super) connection: Arc<Connection>,
     pub(super) intake: Intake,
     left: Mutex<Left>,
+    /// The call's number on the connection, counted from 1 in the order of the streams.
+    number: u64,
+    opened: Instant,
 }
 
 /// What is left of a call: handles of its stream that were dropped while its answer had not begun.
@@ -156,9 +160,9 @@ impl Connection {
             return Err(Closing);
         }
         let active = self.active.fetch_add(1, Ordering::Relaxed) + 1;
-        self.opened.fetch_add(1, Ordering::Relaxed);
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         self.hub.meters.upstream_streams_active.add(1);
-        let lease = Lease::new(Arc::clone(self));
+        let lease = Lease::new(Arc::clone(self), number);
         let limit = self.limit();
         Ok(Claim { sender, lease: Arc::new(lease), crowded: active >= limit - limit / 4 })
     }
@@ -193,10 +197,15 @@ impl Connection {
 
 impl Lease {
     /// For a slot that has been counted.
-    fn new(connection: Arc<Connection>) -> Lease {
+    fn new(connection: Arc<Connection>, number: u64) -> Lease {
         let slot = Some(Slot(Arc::clone(&connection)));
         let left = Mutex::new(Left { head: None, request: None, slot });
-        Lease { connection, intake: Intake::default(), left }
+        Lease { connection, intake: Intake::default(), left, number, opened: Instant::now() }
+    }
+
+    /// The answer has begun.
+    pub(super) fn answered(&self) {
+        self.connection.parting.answered(self.number);
     }
 
     /// The response half was dropped before its head came.
@@ -241,7 +250,7 @@ impl Drop for Lease {
         let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
         let request = left.request.take();
         if let (Some(head), Some(slot)) = (left.head.take(), left.slot.take()) {
-            self.connection.parting.leave(Leaver::new(head, request, slot));
+            self.connection.parting.leave(Leaver::new((self.number, self.opened), head, request, slot));
         }
         // else all is dropped here, handles before the slot
     }

@@ -13,8 +13,8 @@ use super::connection::Lease;
 use super::fault::{Fault, FaultKind};
 
 /// A call whose head was sent. Its halves may go to different tasks of the worker. When both are dropped before the
-/// end, the stream is reset with CANCEL at once and its slot is free (of many calls dropped together before their
-/// answers began, one per millisecond: `parting.rs` says why).
+/// end, the stream is reset with CANCEL at once and its slot is free (when many young calls are dropped together, within
+/// a tenth of a second: `parting.rs` says why).
 #[derive(Debug)]
 pub struct Exchange {
     pub request: RequestStream,
@@ -139,6 +139,7 @@ impl ResponseStream {
         self.head = None;
         match answer {
             Ok(answer) => {
+                self.lease.answered();
                 let (parts, stream) = answer.into_parts();
                 let is_end = stream.is_end_stream();
                 self.lease.intake.fill(stream);

@@ -6,6 +6,7 @@
 mod corpus;
 mod messages;
 mod schemas;
+mod speed;
 mod tape;
 
 use proptest::prelude::*;
@@ -202,7 +203,7 @@ fn fields(wire: &[u8]) -> Vec<&[u8]> {
 }
 
 proptest! {
-    #![proptest_config(few(300))]
+    #![proptest_config(few(150))]
 
     #[test]
     fn json_is_read_as_dynamic_message_reads_it(bytes in tape()) {
