@@ -41,6 +41,8 @@ pub enum Kind {
     /// Header fields over the limit or not understood, as a bad `grpc-timeout`.
     BadHeader,
     Deadline,
+    /// Nothing moved for longer than the method allows.
+    Idle,
     /// The caller went away; written nowhere but in the records.
     Cancelled,
     /// No connection to the upstream, or it ended before an answer.
@@ -89,7 +91,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -100,6 +102,7 @@ impl Kind {
         Kind::TooLarge,
         Kind::BadHeader,
         Kind::Deadline,
+        Kind::Idle,
         Kind::Cancelled,
         Kind::UpstreamDown,
         Kind::Draining,
@@ -122,6 +125,7 @@ impl Kind {
             Kind::TooLarge => (413, Code::ResourceExhausted, "TOO_LARGE"),
             Kind::BadHeader => (400, Code::InvalidArgument, "BAD_HEADER"),
             Kind::Deadline => (504, Code::DeadlineExceeded, "DEADLINE"),
+            Kind::Idle => (504, Code::DeadlineExceeded, "IDLE"),
             Kind::Cancelled => (499, Code::Cancelled, "CANCELLED"),
             Kind::UpstreamDown => (503, Code::Unavailable, "UPSTREAM_DOWN"),
             Kind::Draining => (503, Code::Unavailable, "DRAINING"),

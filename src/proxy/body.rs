@@ -2,7 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -42,11 +45,22 @@ pub struct Relay {
     pub(super) answer: Box<dyn Answer>,
     pub(super) record: CallRecord,
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) idle: Option<Idle>,
     pub(super) pump: Option<Pump>,
     pub(super) called: Called,
     /// A message that was read before the head was due.
     pub(super) first: Option<Bytes>,
     pub(super) after: After,
+}
+
+/// Ends a call in which nothing moved for a while, in either direction.
+pub(super) struct Idle {
+    after: Duration,
+    /// Looked at when it fires, and then put off by what has moved meanwhile: no timer is touched per message.
+    sleep: Pin<Box<Sleep>>,
+    last: Instant,
+    up: Option<Arc<AtomicU64>>,
+    seen_up: u64,
 }
 
 /// What follows the bytes of the body.
@@ -64,6 +78,37 @@ pub(super) enum After {
 pub(super) struct Pump {
     task: tokio::task::JoinHandle<Result<(), Refusal>>,
     done: bool,
+}
+
+// === impl Idle ===
+
+impl Idle {
+    pub(super) fn new(after: Duration, uplink: Option<&Uplink>) -> Idle {
+        let sleep = Box::pin(tokio::time::sleep(after));
+        Idle { after, sleep, last: Instant::now(), up: uplink.map(Uplink::moved), seen_up: 0 }
+    }
+
+    fn down_moved(&mut self) {
+        self.last = Instant::now();
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Option<Refusal> {
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            let up = self.up.as_ref().map_or(0, |up| up.load(Ordering::Relaxed));
+            if up != self.seen_up {
+                // it moved some time since the last look; to count from now errs on the side of patience
+                self.seen_up = up;
+                self.last = Instant::now();
+            }
+            let due = self.last + self.after;
+            if due <= Instant::now() {
+                let text = format!("nothing moved for {} s, in either direction", self.after.as_secs_f64());
+                return Some(Refusal::new(Kind::Idle, text));
+            }
+            self.sleep.as_mut().reset(due.into());
+        }
+        None
+    }
 }
 
 // === impl Pump ===
@@ -134,7 +179,13 @@ impl Relay {
         }
         let ended = loop {
             let Some(down) = &mut self.down else { break self.end(End::new(crate::status::Status::OK)) };
-            match down.poll_part(cx) {
+            let part = down.poll_part(cx);
+            if part.is_ready()
+                && let Some(idle) = &mut self.idle
+            {
+                idle.down_moved();
+            }
+            match part {
                 Poll::Pending if out.is_empty() => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(out.into()),
                 Poll::Ready(Ok(Part::Chunk(chunk))) => return Poll::Ready(self.answer.chunk(chunk)),
@@ -160,6 +211,9 @@ impl Relay {
             && deadline.as_mut().poll(cx).is_ready()
         {
             return Some(Refusal::new(Kind::Deadline, "the deadline passed before the call ended"));
+        }
+        if let Some(refusal) = self.idle.as_mut().and_then(|idle| idle.poll_refusal(cx)) {
+            return Some(refusal);
         }
         self.pump.as_mut()?.poll_refusal(cx)
     }

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
-use super::body::{After, Body, Pump, Relay};
+use super::body::{After, Body, Idle, Pump, Relay};
 use super::downlink::{Downlink, Part};
 use super::ending::{expand, from_fault, from_fields, from_refusal, has_status};
 use super::recode::{bad_input, request_frame, seal, too_large};
@@ -178,6 +178,7 @@ impl Handler {
             Ok(Outcome::Stream { metadata, down, first, uplink }) => {
                 let out = call.answer.head(metadata);
                 record.request_messages = uplink.as_ref().map_or(1, Uplink::messages);
+                let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, uplink.as_ref()));
                 let pump = uplink
                     .map(|uplink| Pump::spawn(uplink, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active)));
                 let relay = Relay {
@@ -185,6 +186,7 @@ impl Handler {
                     answer: call.answer,
                     record,
                     deadline: call.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
+                    idle,
                     pump,
                     called: call.called,
                     first,
@@ -226,7 +228,7 @@ impl Call {
     fn path(&self, head: &Head) -> PathAndQuery {
         let method = &*self.called.method().path;
         match head.parts.uri.path_and_query() {
-            Some(asked) if asked.as_str() == method => asked.clone(),
+            Some(asked) if asked.as_str() == method || !self.called.is_known() => asked.clone(),
             _ => PathAndQuery::try_from(method).unwrap_or(PathAndQuery::from_static("/")),
         }
     }
@@ -336,6 +338,12 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
     {
         let called = called(tables, at)?;
         let spoken = by_method(family, head, called.method(), called.catalog().auto_mapping)?;
+        return Ok(begin(called, spoken, None, head, record));
+    }
+    if matches!(family, Family::Grpc(Some(Codec::Proto)) | Family::GrpcWeb { codec: Some(Codec::Proto), .. })
+        && let Some(called) = Called::unknown(tables)
+    {
+        let spoken = by_method(family, head, called.method(), false)?;
         return Ok(begin(called, spoken, None, head, record));
     }
     if matches!(family, Family::Grpc(_) | Family::GrpcWeb { .. } | Family::ConnectStream(_)) {

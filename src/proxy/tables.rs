@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Method, Mistake};
+use crate::catalog::{Catalog, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind};
 use crate::policy::cors::Cors;
 use crate::route::{MethodRef, Table};
 use crate::upstream::{Cluster, ClusterSettings, Clusters};
@@ -24,6 +24,9 @@ pub struct Tables {
     pub clusters: Box<[Arc<Cluster>]>,
     pub routes: Table,
     pub cors: Option<Cors>,
+    /// For gRPC and gRPC-Web calls of methods that no catalog has: passed on to the cluster of the first catalog that
+    /// says so, by the settings of this stand-in.
+    unknown: Option<(u32, Method)>,
     /// Looked at when no method and no template has the path.
     pub pages: Option<fn(&str) -> Option<Page>>,
 }
@@ -32,7 +35,9 @@ pub struct Tables {
 #[derive(Clone, Debug)]
 pub(super) struct Called {
     tables: Arc<Tables>,
-    at: MethodRef,
+    catalog: u32,
+    /// `None`: the stand-in for methods that no catalog has.
+    method: Option<u32>,
 }
 
 // === impl Tables ===
@@ -63,32 +68,64 @@ impl Tables {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        Ok(Tables { catalogs: catalogs.into(), clusters: found.into(), routes, cors, pages })
+        let passing = catalogs.iter().position(|catalog| catalog.pass_unknown_methods);
+        let unknown = passing.and_then(|at| u32::try_from(at).ok()).map(|at| (at, stand_in()));
+        Ok(Tables { catalogs: catalogs.into(), clusters: found.into(), routes, cors, unknown, pages })
+    }
+}
+
+/// What stands for a method that no catalog has: messages may come in any number, and no one looks into them.
+fn stand_in() -> Method {
+    Method {
+        path: "".into(),
+        service: 0,
+        name: "".into(),
+        input: MessageId(0),
+        output: MessageId(0),
+        kind: StreamKind::Bidi,
+        idempotency: Idempotency::Unknown,
+        bindings: Box::default(),
+        settings: MethodSettings::default(),
+        place: Place::default(),
     }
 }
 
 // === impl Called ===
 
 impl Called {
+    /// Whether the method is of a catalog.
+    pub(super) fn is_known(&self) -> bool {
+        self.method.is_some()
+    }
+
     /// `None` if the reference is not of these tables.
     pub(super) fn new(tables: &Arc<Tables>, at: MethodRef) -> Option<Called> {
         let catalog = tables.catalogs.get(at.catalog as usize)?;
         catalog.methods.get(at.method as usize)?;
         tables.clusters.get(at.catalog as usize)?;
-        Some(Called { tables: Arc::clone(tables), at })
+        Some(Called { tables: Arc::clone(tables), catalog: at.catalog, method: Some(at.method) })
     }
 
-    // the three look-ups below were proven in bounds by `new`, and the tables never change
+    /// For a method that no catalog has; `None` if no catalog lets such calls pass.
+    pub(super) fn unknown(tables: &Arc<Tables>) -> Option<Called> {
+        let (catalog, _) = tables.unknown.as_ref()?;
+        Some(Called { tables: Arc::clone(tables), catalog: *catalog, method: None })
+    }
+
+    // the look-ups below were proven in bounds by `new` and `Tables::new`, and the tables never change
 
     pub(super) fn catalog(&self) -> &Catalog {
-        &self.tables.catalogs[self.at.catalog as usize]
+        &self.tables.catalogs[self.catalog as usize]
     }
 
     pub(super) fn method(&self) -> &Method {
-        &self.catalog().methods[self.at.method as usize]
+        match (self.method, &self.tables.unknown) {
+            (None, Some((_, stand_in))) => stand_in,
+            (method, _) => &self.catalog().methods[method.unwrap_or(0) as usize],
+        }
     }
 
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
-        &self.tables.clusters[self.at.catalog as usize]
+        &self.tables.clusters[self.catalog as usize]
     }
 }

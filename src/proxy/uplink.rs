@@ -2,6 +2,8 @@
 //! allows, kept for a second attempt while it is small.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -31,6 +33,8 @@ pub(super) struct Uplink {
     /// What was sent on this attempt; `None` when it grew too large, or the answer has begun.
     replay: Option<Vec<Bytes>>,
     replay_bytes: usize,
+    /// Counts what goes up, for whoever watches for silence.
+    moved: Arc<AtomicU64>,
 }
 
 /// What is done to the bytes.
@@ -87,7 +91,13 @@ impl Uplink {
             ended: false,
             replay: Some(Vec::new()),
             replay_bytes: 0,
+            moved: Arc::default(),
         }
+    }
+
+    /// A number that changes whenever something goes up.
+    pub(super) fn moved(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.moved)
     }
 
     /// Sends to this stream from now on; what an earlier attempt sent is sent again. `false` if it is no longer there.
@@ -157,6 +167,7 @@ impl Uplink {
 
     fn send(&mut self, piece: Bytes) {
         let last = self.queue.is_empty() && self.read_all;
+        self.moved.fetch_add(1, Ordering::Relaxed);
         if let Some(sent) = &mut self.replay {
             self.replay_bytes += piece.len();
             if self.replay_bytes > REPLAY_LIMIT {
