@@ -1,1 +1,21 @@
-//! (in the making)
+//! Dialects: the wire protocols that callers speak. Pure bytes and heads in and out, no I/O.
+//!
+//! n + m, never n x m: a dialect says how its request body is cut into messages ([`RequestForm`]) and renders an answer
+//! ([`Answer`]); what stands between them is always plain gRPC. To add one: a file here with an [`Answer`], and a row in
+//! [`registry`]. Unary and streaming forms of a protocol are separate dialects, for they share little but a name.
+
+mod answer;
+mod connect_stream;
+mod connect_unary;
+mod family;
+mod grpc;
+mod grpc_web;
+mod metadata;
+mod registry;
+mod rest;
+mod rest_stream;
+
+pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+pub use family::{Codec, Family, family};
+pub use metadata::{forwardable_answer, forwardable_request};
+pub use registry::{RequestForm, Spoken, by_method, by_template, refusal_answer};

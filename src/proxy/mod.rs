@@ -1,1 +1,16 @@
-//! (in the making)
+//! The corridor: one call from head to end. Doors call [`Handler::open`] and nothing else.
+//!
+//! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
+//! `recode` changes messages where codecs differ, `ending` makes an end of trailers, faults and refusals.
+
+mod body;
+mod downlink;
+mod ending;
+mod handler;
+mod recode;
+mod tables;
+mod uplink;
+
+pub use body::{Body, BodyError, Relay};
+pub use handler::Handler;
+pub use tables::{Page, Tables};

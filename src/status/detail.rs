@@ -184,7 +184,10 @@ mod tests {
         for cut in 1..whole.len() {
             let _ = Status::decode(&whole[..cut]);
         }
-        assert_eq!(Status::decode(&[0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), Err(DetailError));
+        assert_eq!(
+            Status::decode(&[0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+            Err(DetailError)
+        );
         assert_eq!(Status::decode(&[0x0b]), Err(DetailError));
     }
 }

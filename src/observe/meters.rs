@@ -1,0 +1,155 @@
+//! The counters of the process. Every name that appears in `/metrics` is here.
+//!
+//! Labels come from closed sets of ours (dialect, code, reason), never from a peer, so the page cannot be made to grow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+/// A number that only goes up.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+/// Holds one unit of a gauge for as long as it lives, so that what is counted cannot be forgotten.
+#[derive(Debug)]
+pub struct GaugeGuard {
+    meters: Arc<Meters>,
+    pick: fn(&Meters) -> &Gauge,
+}
+
+/// The dialects that can be counted; a name that is not here counts as `unknown`.
+pub const DIALECTS: [&str; 10] = [
+    "unknown",
+    "grpc",
+    "grpc-web",
+    "grpc-web-text",
+    "connect-unary",
+    "connect-get",
+    "connect-stream",
+    "rest",
+    "rest-stream",
+    "local",
+];
+
+/// Upper bounds of the call duration histogram, seconds.
+pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Meters {
+    /// Connections of callers that are open.
+    pub connections_active: Gauge,
+    pub connections_total: Tally,
+    /// Connections closed while we still waited for their first bytes or their TLS handshake.
+    pub connections_refused: Tally,
+    /// Calls between head and end.
+    pub calls_active: Gauge,
+    /// Streams open towards upstreams.
+    pub upstream_streams_active: Gauge,
+    pub upstream_connections_active: Gauge,
+    pub upstream_connect_failures: Tally,
+    /// Calls sent again after a refusal that is safe to repeat.
+    pub upstream_retries: Tally,
+    /// Tasks that carry a request body beside its response.
+    pub pumps_active: Gauge,
+    pub reloads: Tally,
+    pub reload_failures: Tally,
+    /// Number of the generation in force, from 1.
+    pub generation: Gauge,
+    /// Write one access line per call.
+    pub access_log: bool,
+    pub(super) calls: [[AtomicU64; 17]; DIALECTS.len()],
+    /// Calls per bucket, not summed up; the last one holds those over every bound.
+    pub(super) durations: [AtomicU64; BUCKETS.len() + 1],
+    pub(super) duration_micros: AtomicU64,
+}
+
+// === impl Gauge ===
+
+impl Gauge {
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn sub(&self, n: i64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl GaugeGuard ===
+
+impl GaugeGuard {
+    pub fn new(meters: &Arc<Meters>, pick: fn(&Meters) -> &Gauge) -> GaugeGuard {
+        pick(meters).add(1);
+        GaugeGuard { meters: Arc::clone(meters), pick }
+    }
+}
+
+impl Drop for GaugeGuard {
+    fn drop(&mut self) {
+        (self.pick)(&self.meters).sub(1);
+    }
+}
+
+// === impl Meters ===
+
+impl Meters {
+    pub fn new(access_log: bool) -> Arc<Meters> {
+        Arc::new(Meters {
+            connections_active: Gauge::default(),
+            connections_total: Tally::default(),
+            connections_refused: Tally::default(),
+            calls_active: Gauge::default(),
+            upstream_streams_active: Gauge::default(),
+            upstream_connections_active: Gauge::default(),
+            upstream_connect_failures: Tally::default(),
+            upstream_retries: Tally::default(),
+            pumps_active: Gauge::default(),
+            reloads: Tally::default(),
+            reload_failures: Tally::default(),
+            generation: Gauge::default(),
+            access_log,
+            calls: Default::default(),
+            durations: Default::default(),
+            duration_micros: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a call that ended with this gRPC code number.
+    pub fn call_ended(&self, dialect: &str, code: u8, took: Duration) {
+        let dialect = DIALECTS.iter().position(|name| *name == dialect).unwrap_or(0);
+        if let Some(count) = self.calls.get(dialect).and_then(|codes| codes.get(usize::from(code))) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
+        if let Some(count) = self.durations.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.duration_micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,146 @@
+//! What a dialect does with the answer to a call.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::Codec;
+use crate::status::{Any, Status};
+
+/// Renders the answer to one call in the caller's protocol. Made per call; keeps what it needs between the steps.
+pub trait Answer: Send + Sync {
+    /// When the head of a good answer goes out.
+    fn due(&self) -> Due;
+
+    /// What the body is fed with.
+    fn form(&self) -> AnswerForm;
+
+    /// How the messages of the body are encoded.
+    fn codec(&self) -> Codec;
+
+    /// How the end's details are wanted.
+    fn details(&self) -> DetailForm {
+        DetailForm::Encoded
+    }
+
+    /// The head of an answer whose body follows; `metadata` are the upstream's, already rid of what is not for callers.
+    fn head(&mut self, metadata: HeaderMap) -> HeadOut;
+
+    /// Body bytes for a chunk of gRPC frames ([`AnswerForm::Frames`]).
+    fn chunk(&mut self, chunk: Bytes) -> Bytes {
+        chunk
+    }
+
+    /// Appends the body bytes for one message ([`AnswerForm::Messages`]), which is in the caller's codec.
+    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(message);
+    }
+
+    /// The end of an answer whose head is out.
+    fn end(&mut self, end: End) -> Ending;
+
+    /// An answer that is told in one piece: every one that ends before its head is out. `message` is the only message
+    /// of a good unary answer.
+    fn whole(&mut self, metadata: HeaderMap, message: Option<Bytes>, end: End) -> WholeOut;
+}
+
+/// When the head of a good answer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// As soon as the upstream's head is there.
+    AtOnce,
+    /// With the first message: an error before it has an HTTP code of its own.
+    FirstMessage,
+    /// With the end: the status decides the HTTP code.
+    End,
+}
+
+/// What the body of an answer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// gRPC frames as the upstream sends them.
+    Frames,
+    /// Messages, one by one.
+    Messages,
+}
+
+/// How a dialect wants the details of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetailForm {
+    /// As they came.
+    Encoded,
+    /// With the message as JSON beside them.
+    Json,
+    /// With the JSON form of `google.protobuf.Any` (`@type` inside) beside them.
+    AnyJson,
+}
+
+/// One detail of a status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detail {
+    pub any: Any,
+    /// In the form the dialect asked for; `None` if the catalog does not know the type.
+    pub json: Option<String>,
+}
+
+/// How a call ended, for a dialect to render.
+#[derive(Debug)]
+pub struct End {
+    /// Its `details` are empty: they are in `details` or in `raw_details`.
+    pub status: Status,
+    /// `grpc-status-details-bin` as the upstream sent it.
+    pub raw_details: Option<HeaderValue>,
+    /// Filled when the dialect asked for them, or when the edge itself made the status.
+    pub details: Vec<Detail>,
+    /// Trailing metadata without the fields of gRPC's own.
+    pub trailers: HeaderMap,
+    /// Headers that the refusal itself asks for, as `allow`; empty for an upstream's end.
+    pub hints: HeaderMap,
+    /// The HTTP code that REST uses instead of the status's own.
+    pub http: Option<u16>,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct HeadOut {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+/// The last bytes of a body, and what follows them.
+#[derive(Debug, Default)]
+pub struct Ending {
+    pub bytes: Bytes,
+    pub trailers: Option<HeaderMap>,
+    /// The answer cannot say how it ended: the stream is reset, or the connection aborted, after the bytes.
+    pub cut: bool,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct WholeOut {
+    pub head: HeadOut,
+    pub body: Bytes,
+    /// HTTP trailers; only gRPC has them.
+    pub trailers: Option<HeaderMap>,
+}
+
+// === impl End ===
+
+impl End {
+    pub fn new(status: Status) -> End {
+        End {
+            status,
+            raw_details: None,
+            details: Vec::new(),
+            trailers: HeaderMap::new(),
+            hints: HeaderMap::new(),
+            http: None,
+        }
+    }
+
+    /// The HTTP code for a dialect whose HTTP code follows the status.
+    pub fn http_status(&self) -> StatusCode {
+        let code = self.http.unwrap_or_else(|| self.status.code.http());
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}

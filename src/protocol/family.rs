@@ -1,0 +1,91 @@
+//! The family that a request's content type names, before anything is known of its method.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+/// How messages are encoded on the caller's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    Proto,
+    Json,
+}
+
+/// What a content type says of the caller's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Grpc(Option<Codec>),
+    GrpcWeb {
+        text: bool,
+        codec: Option<Codec>,
+    },
+    ConnectStream(Option<Codec>),
+    /// `application/json`, with or without parameters.
+    Json,
+    /// `application/proto`, `application/protobuf` or `application/x-protobuf`.
+    Proto,
+    /// No content type.
+    None,
+    /// Something else.
+    Other,
+}
+
+/// Reads the content type. Parameters as `; charset=utf-8` are accepted and ignored; case does not matter.
+pub fn family(headers: &HeaderMap) -> Family {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Family::None };
+    match value.as_bytes() {
+        b"application/grpc" | b"application/grpc+proto" => Family::Grpc(Some(Codec::Proto)),
+        bytes => slow(bytes),
+    }
+}
+
+fn slow(value: &[u8]) -> Family {
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii().to_ascii_lowercase();
+    let (kind, suffix) = match essence.iter().position(|byte| *byte == b'+') {
+        Some(plus) => essence.split_at(plus),
+        None => (&essence[..], &b""[..]),
+    };
+    let codec = match suffix {
+        b"" | b"+proto" => Some(Codec::Proto),
+        b"+json" => Some(Codec::Json),
+        _ => None,
+    };
+    match (kind, suffix) {
+        (b"application/grpc", _) => Family::Grpc(codec),
+        (b"application/grpc-web", _) => Family::GrpcWeb { text: false, codec },
+        (b"application/grpc-web-text", _) => Family::GrpcWeb { text: true, codec },
+        (b"application/connect", suffix) if !suffix.is_empty() => Family::ConnectStream(codec),
+        (b"application/json", b"") => Family::Json,
+        (b"application/proto" | b"application/protobuf" | b"application/x-protobuf", b"") => Family::Proto,
+        _ => Family::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_name_their_family() {
+        use Codec::{Json, Proto};
+        for (text, expected) in [
+            ("application/grpc", Family::Grpc(Some(Proto))),
+            ("application/grpc+proto", Family::Grpc(Some(Proto))),
+            ("application/grpc+json", Family::Grpc(Some(Json))),
+            ("application/grpc+thrift", Family::Grpc(None)),
+            ("Application/gRPC-Web; charset=utf-8", Family::GrpcWeb { text: false, codec: Some(Proto) }),
+            ("application/grpc-web-text+proto", Family::GrpcWeb { text: true, codec: Some(Proto) }),
+            ("application/connect+json", Family::ConnectStream(Some(Json))),
+            ("application/connect", Family::Other),
+            ("application/json;charset=utf-8", Family::Json),
+            ("application/proto", Family::Proto),
+            ("application/grpcfoo", Family::Other),
+            ("text/plain", Family::Other),
+            ("", Family::Other),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, text.parse().unwrap());
+            assert_eq!(family(&headers), expected, "{text:?}");
+        }
+        assert_eq!(family(&HeaderMap::new()), Family::None);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a generation is made of: the immutable tables that calls are carried by.
+
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind};
+use crate::policy::cors::Cors;
+use crate::route::{MethodRef, Table};
+use crate::upstream::{Cluster, ClusterSettings, Clusters};
+
+/// A file that the edge itself answers, as the demo's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub content_type: &'static str,
+    pub bytes: &'static [u8],
+    /// For `cache-control`.
+    pub cache: &'static str,
+}
+
+/// The tables of one generation. Built whole, swapped whole; a call keeps the one it began with.
+#[derive(Debug)]
+pub struct Tables {
+    pub catalogs: Box<[Arc<Catalog>]>,
+    /// The cluster of each catalog, in the same order.
+    pub clusters: Box<[Arc<Cluster>]>,
+    pub routes: Table,
+    pub cors: Option<Cors>,
+    /// For gRPC and gRPC-Web calls of methods that no catalog has: passed on to the cluster of the first catalog that
+    /// says so, by the settings of this stand-in.
+    unknown: Option<(u32, Method)>,
+    /// Looked at when no method and no template has the path.
+    pub pages: Option<fn(&str) -> Option<Page>>,
+}
+
+/// A method of a generation, kept alive with it.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    tables: Arc<Tables>,
+    catalog: u32,
+    /// `None`: the stand-in for methods that no catalog has.
+    method: Option<u32>,
+}
+
+// === impl Tables ===
+
+impl Tables {
+    /// Connects catalogs with the clusters that they name; clusters in use whose settings did not change are kept, and
+    /// their connections with them. `routes` were built from these catalogs.
+    pub fn new(
+        catalogs: Vec<Arc<Catalog>>,
+        routes: Table,
+        clusters: &[ClusterSettings],
+        known: &Clusters,
+        cors: Option<Cors>,
+        pages: Option<fn(&str) -> Option<Page>>,
+    ) -> Result<Tables, Vec<Mistake>> {
+        let (mut found, mut mistakes) = (Vec::with_capacity(catalogs.len()), Vec::new());
+        for catalog in &catalogs {
+            let named = clusters.iter().find(|cluster| cluster.name == catalog.cluster);
+            let cluster = match named {
+                Some(named) => known.obtain(named.clone()).map_err(|error| error.to_string()),
+                None => Err(format!("there is no cluster {:?}", catalog.cluster)),
+            };
+            match cluster {
+                Ok(cluster) => found.push(cluster),
+                Err(text) => mistakes.push(Mistake::new(format!("catalog {:?}: {text}", catalog.name))),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let passing = catalogs.iter().position(|catalog| catalog.pass_unknown_methods);
+        let unknown = passing.and_then(|at| u32::try_from(at).ok()).map(|at| (at, stand_in()));
+        Ok(Tables { catalogs: catalogs.into(), clusters: found.into(), routes, cors, unknown, pages })
+    }
+}
+
+/// What stands for a method that no catalog has: messages may come in any number, and no one looks into them.
+fn stand_in() -> Method {
+    Method {
+        path: "".into(),
+        service: 0,
+        name: "".into(),
+        input: MessageId(0),
+        output: MessageId(0),
+        kind: StreamKind::Bidi,
+        idempotency: Idempotency::Unknown,
+        bindings: Box::default(),
+        settings: MethodSettings::default(),
+        place: Place::default(),
+    }
+}
+
+// === impl Called ===
+
+impl Called {
+    /// Whether the method is of a catalog.
+    pub(super) fn is_known(&self) -> bool {
+        self.method.is_some()
+    }
+
+    /// `None` if the reference is not of these tables.
+    pub(super) fn new(tables: &Arc<Tables>, at: MethodRef) -> Option<Called> {
+        let catalog = tables.catalogs.get(at.catalog as usize)?;
+        catalog.methods.get(at.method as usize)?;
+        tables.clusters.get(at.catalog as usize)?;
+        Some(Called { tables: Arc::clone(tables), catalog: at.catalog, method: Some(at.method) })
+    }
+
+    /// For a method that no catalog has; `None` if no catalog lets such calls pass.
+    pub(super) fn unknown(tables: &Arc<Tables>) -> Option<Called> {
+        let (catalog, _) = tables.unknown.as_ref()?;
+        Some(Called { tables: Arc::clone(tables), catalog: *catalog, method: None })
+    }
+
+    // the look-ups below were proven in bounds by `new` and `Tables::new`, and the tables never change
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.tables.catalogs[self.catalog as usize]
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        match (self.method, &self.tables.unknown) {
+            (None, Some((_, stand_in))) => stand_in,
+            (method, _) => &self.catalog().methods[method.unwrap_or(0) as usize],
+        }
+    }
+
+    pub(super) fn cluster(&self) -> &Arc<Cluster> {
+        &self.tables.clusters[self.catalog as usize]
+    }
+}
