@@ -1,4 +1,4 @@
-//! TLS material of both sides: PEM files in, rustls configurations out. Every error names its file.
+//! TLS material of listeners: PEM files in, rustls configurations out. Every error names its file.
 //!
 //! The crypto provider (aws-lc-rs) is given explicitly: nothing here depends on a process-wide default.
 
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 
 /// The ALPN name of HTTP/2 (RFC 9113 section 3.2).
 pub const ALPN_H2: &[u8] = b"h2";
@@ -36,17 +36,6 @@ pub struct ServerSettings {
     pub sni: Vec<(Vec<String>, Identity)>,
     /// When given, callers must show a certificate signed by one of these authorities.
     pub client_ca: Option<PathBuf>,
-}
-
-/// How to speak TLS to an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientSettings {
-    /// The authorities to trust instead of the public ones (Mozilla's, by `webpki-roots`).
-    pub ca: Option<PathBuf>,
-    /// Our certificate, for upstreams that ask for one.
-    pub identity: Option<Identity>,
-    /// The name to ask for and to verify, when it is not the endpoint's own.
-    pub server_name: Option<String>,
 }
 
 /// A file that cannot be used, and why.
@@ -88,35 +77,6 @@ pub fn server(settings: &ServerSettings) -> Result<Arc<ServerConfig>, TlsError> 
     // new keys, so that sessions do not outlive the authorities that vouched for them
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| TlsError::new(file, error))?;
     Ok(Arc::new(config))
-}
-
-/// Reads all files of an upstream's TLS settings. HTTP/2 is the only protocol offered.
-///
-/// Errors: as [`server`].
-pub fn client(settings: &ClientSettings) -> Result<Arc<ClientConfig>, TlsError> {
-    let trusted = match &settings.ca {
-        Some(ca) => roots(ca)?,
-        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-    };
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::new(Path::new(""), error))?
-        .with_root_certificates(trusted);
-    let mut config = match &settings.identity {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let (chain, key) = (identity.chain()?, identity.private_key()?);
-            builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::new(&identity.key, error))?
-        }
-    };
-    config.alpn_protocols = vec![ALPN_H2.to_vec()];
-    Ok(Arc::new(config))
-}
-
-/// The name to verify an upstream by: a DNS name or an IP address, without port and brackets.
-pub fn server_name(name: &str) -> Option<ServerName<'static>> {
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    ServerName::try_from(bare.to_owned()).ok()
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -294,17 +254,5 @@ mod tests {
         let error = server(&ServerSettings { client_ca: Some(broken.clone()), ..settings(one) }).unwrap_err();
         assert_eq!(error.file, broken);
         assert!(error.problem.starts_with("damaged PEM"), "{error}");
-        let error = client(&ClientSettings { ca: Some(broken.clone()), ..ClientSettings::default() }).unwrap_err();
-        assert_eq!(error.file, broken);
-    }
-
-    #[test]
-    fn a_client_offers_http2_alone() {
-        let dir = TempDir::new().unwrap();
-        let one = identity(&dir, "one");
-        let settings = ClientSettings { ca: Some(one.certificate.clone()), identity: Some(one), server_name: None };
-        assert_eq!(client(&settings).unwrap().alpn_protocols, [ALPN_H2]);
-        assert_eq!(client(&ClientSettings::default()).unwrap().alpn_protocols, [ALPN_H2]);
-        assert!(server_name("[::1]").is_some() && server_name("a.example").is_some() && server_name("a b").is_none());
     }
 }
