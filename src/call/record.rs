@@ -12,7 +12,7 @@ pub struct CallRecord {
     meters: Arc<Meters>,
     started: Instant,
     /// `/pkg.Service/Method` of the catalog; empty while no method is known. Never the caller's own text.
-    pub method: Box<str>,
+    method: Box<str>,
     /// Name of the caller's dialect; `unknown` until it is known.
     pub dialect: &'static str,
     pub request_messages: u64,
@@ -33,6 +33,13 @@ impl CallRecord {
             request_messages: 0,
             response_messages: 0,
             outcome: None,
+        }
+    }
+
+    /// Notes the method's path, if anyone will read it.
+    pub fn name(&mut self, path: &str) {
+        if self.meters.access_log {
+            self.method = path.into();
         }
     }
 

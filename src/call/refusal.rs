@@ -51,6 +51,10 @@ pub enum Kind {
     NoStatus,
     /// The upstream's message does not fit the schema, or is over its limit.
     BadAnswer,
+    /// The upstream answered with an HTTP code instead of gRPC; carries what the code means.
+    UpstreamHttp(Code),
+    /// Something that this version does not do.
+    NotSupported,
     /// The upstream reset the stream; carries the code of the reset.
     UpstreamReset(Code),
 }
@@ -85,7 +89,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 18] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -101,6 +105,8 @@ impl Kind {
         Kind::Draining,
         Kind::NoStatus,
         Kind::BadAnswer,
+        Kind::UpstreamHttp(Code::Unavailable),
+        Kind::NotSupported,
         Kind::UpstreamReset(Code::Internal),
     ];
 
@@ -121,6 +127,8 @@ impl Kind {
             Kind::Draining => (503, Code::Unavailable, "DRAINING"),
             Kind::NoStatus => (502, Code::Unknown, "NO_STATUS"),
             Kind::BadAnswer => (502, Code::Internal, "BAD_ANSWER"),
+            Kind::UpstreamHttp(code) => (code.http(), code, "UPSTREAM_HTTP"),
+            Kind::NotSupported => (501, Code::Unimplemented, "NOT_SUPPORTED"),
             Kind::UpstreamReset(code) => (code.http(), code, "UPSTREAM_RESET"),
         };
         Row { http, code, reason }

@@ -1,18 +1,44 @@
 //! Catalogs: named sets of protobuf descriptors, loaded at run time and turned into dense, immutable tables.
 
+mod binding;
+mod bundled;
+mod compile;
+mod descriptor_set;
+mod diagnose;
+mod gather;
+mod http_rule;
 mod mistake;
 mod name_index;
+mod records;
 mod schema;
 mod schema_build;
 mod service;
+mod settings;
+mod sound;
+mod source;
 mod template;
+mod unit;
 
+pub use bundled::schema as bundled_schema;
+pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
     Binding, Body, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind, UnknownFields, Verb,
 };
-pub use template::{Segment, Template, TemplateVariable};
+pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
+pub use source::{Loaded, Source, load};
+pub use template::{MAX_LITERAL, Segment, Template, TemplateError, TemplateVariable};
+
+/// What to do when two rules of one shape and verb are in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conflicts {
+    /// Loading fails.
+    #[default]
+    Refuse,
+    /// Loading warns, and these templates stay unrouted.
+    Report,
+}
 
 /// A loaded catalog: the only form of it that later rooms see.
 #[derive(Debug)]
@@ -23,6 +49,8 @@ pub struct Catalog {
     pub methods: Box<[Method]>,
     /// Name of the cluster that answers its calls.
     pub cluster: Box<str>,
+    /// What to do when its rules collide with one another or with another catalog's.
+    pub conflicts: Conflicts,
     /// Whether unary and streaming methods are reachable by `POST /pkg.Service/Method` with JSON.
     pub auto_mapping: bool,
     /// Calls of methods that the catalog does not have: passed on as they are, or refused.

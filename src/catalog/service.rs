@@ -13,6 +13,8 @@ pub struct Service {
     pub name: Box<str>,
     /// Indices into [`super::Catalog::methods`].
     pub methods: std::ops::Range<usize>,
+    /// Host names under which its templates are reached, lower case, without port; empty: any.
+    pub hosts: Box<[Box<str>]>,
     pub place: Place,
 }
 
@@ -117,6 +119,37 @@ pub enum UnknownFields {
     Ignore,
 }
 
+// === impl Verb ===
+
+impl Verb {
+    /// From the `kind` of a custom pattern: `*` or the name of a method. `None` if it is neither.
+    pub fn parse(kind: &str) -> Option<Verb> {
+        match kind {
+            "*" => Some(Verb::Any),
+            kind => http::Method::from_bytes(kind.as_bytes()).ok().map(Verb::Exact),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Verb::Exact(method) => method.as_str(),
+            Verb::Any => "*",
+        }
+    }
+}
+
+impl From<http::Method> for Verb {
+    fn from(method: http::Method) -> Verb {
+        Verb::Exact(method)
+    }
+}
+
+impl std::fmt::Display for Verb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 // === impl StreamKind ===
 
 impl StreamKind {
@@ -126,6 +159,16 @@ impl StreamKind {
             (true, false) => StreamKind::ClientStream,
             (false, true) => StreamKind::ServerStream,
             (true, true) => StreamKind::Bidi,
+        }
+    }
+
+    /// The kind as people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StreamKind::Unary => "unary",
+            StreamKind::ClientStream => "client stream",
+            StreamKind::ServerStream => "server stream",
+            StreamKind::Bidi => "bidi stream",
         }
     }
 

@@ -1,14 +1,6 @@
 //! The demo's web page, built from `web-demo` and carried in the binary.
 
-/// One file of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// For `content-type`.
-    pub content_type: &'static str,
-    pub bytes: &'static [u8],
-    /// For `cache-control`. The names carry no hash of the content, so a browser has to ask again.
-    pub cache: &'static str,
-}
+use crate::proxy::Page;
 
 /// The file behind a path (without its query), or `None` if the page has no such file.
 pub fn find(path: &str) -> Option<Page> {

@@ -1,1 +1,18 @@
-//! (in the making)
+//! The door for HTTP: sockets, TLS, telling HTTP/1.1 from HTTP/2, limits, and an end without cut calls.
+//!
+//! A connection's life: [`accept`] takes it and asks where to put it; on its worker [`Ward::serve`] greets it (TLS,
+//! first bytes, one deadline over both), then hands it to hyper with our limits. Each request becomes a `Head` and an
+//! `Inbound` for `proxy::Handler::open`. The ward's sweep closes what is idle, old or slow; a drain asks all to end.
+
+mod accept;
+mod bind;
+mod drain;
+mod serve;
+mod settings;
+mod sniff;
+
+pub use accept::{Admission, accept};
+pub use bind::{BindError, bind};
+pub use drain::{Load, Seat, Ward};
+pub use serve::{Arrival, Corridor, Door};
+pub use settings::Settings;

@@ -22,11 +22,21 @@ pub struct GaugeGuard {
 }
 
 /// The dialects that can be counted; a name that is not here counts as `unknown`.
-pub const DIALECTS: [&str; 9] =
-    ["unknown", "grpc", "grpc-web", "grpc-web-text", "connect-unary", "connect-stream", "rest", "rest-stream", "local"];
+pub const DIALECTS: [&str; 10] = [
+    "unknown",
+    "grpc",
+    "grpc-web",
+    "grpc-web-text",
+    "connect-unary",
+    "connect-get",
+    "connect-stream",
+    "rest",
+    "rest-stream",
+    "local",
+];
 
 /// Upper bounds of the call duration histogram, seconds.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// All counters of the process.
 #[derive(Debug)]
@@ -52,9 +62,10 @@ pub struct Meters {
     pub generation: Gauge,
     /// Write one access line per call.
     pub access_log: bool,
-    calls: [[AtomicU64; 17]; DIALECTS.len()],
-    durations: [AtomicU64; BUCKETS.len() + 1],
-    duration_micros: AtomicU64,
+    pub(super) calls: [[AtomicU64; 17]; DIALECTS.len()],
+    /// Calls per bucket, not summed up; the last one holds those over every bound.
+    pub(super) durations: [AtomicU64; BUCKETS.len() + 1],
+    pub(super) duration_micros: AtomicU64,
 }
 
 // === impl Gauge ===

@@ -7,7 +7,7 @@ use super::Codec;
 use crate::status::{Any, Status};
 
 /// Renders the answer to one call in the caller's protocol. Made per call; keeps what it needs between the steps.
-pub trait Answer: Send {
+pub trait Answer: Send + Sync {
     /// When the head of a good answer goes out.
     fn due(&self) -> Due;
 

@@ -58,7 +58,11 @@ impl Answer for ConnectUnary {
             _ => {
                 let code = StatusCode::from_u16(end.status.code.http());
                 head.status = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                ("application/json", error_json(&end).into())
+                ("application/json", {
+                    let mut body = Vec::with_capacity(128);
+                    put_error(&mut body, &end);
+                    body.into()
+                })
             }
         };
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -80,14 +84,13 @@ pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: HeaderMap) {
 }
 
 /// `{"code": ..., "message": ..., "details": [{"type", "value", "debug"}]}`.
-fn error_json(end: &End) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
+pub(super) fn put_error(out: &mut Vec<u8>, end: &End) {
     out.extend_from_slice(b"{\"code\":\"");
     out.extend_from_slice(end.status.code.connect_name().as_bytes());
     out.push(b'"');
     if !end.status.message.is_empty() {
         out.extend_from_slice(b",\"message\":");
-        rest::put_json_string(&mut out, &end.status.message);
+        rest::put_json_string(out, &end.status.message);
     }
     if !end.details.is_empty() {
         out.extend_from_slice(b",\"details\":[");
@@ -95,12 +98,11 @@ fn error_json(end: &End) -> Vec<u8> {
             if i > 0 {
                 out.push(b',');
             }
-            put_detail(&mut out, detail);
+            put_detail(out, detail);
         }
         out.push(b']');
     }
     out.push(b'}');
-    out
 }
 
 fn put_detail(out: &mut Vec<u8>, detail: &Detail) {

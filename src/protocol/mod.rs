@@ -5,6 +5,7 @@
 //! [`registry`]. Unary and streaming forms of a protocol are separate dialects, for they share little but a name.
 
 mod answer;
+mod connect_stream;
 mod connect_unary;
 mod family;
 mod grpc;

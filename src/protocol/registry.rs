@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName, Method, Version};
 
+use super::connect_stream::ConnectStream;
 use super::connect_unary::ConnectUnary;
 use super::grpc::Grpc;
 use super::grpc_web::GrpcWeb;
@@ -13,9 +18,10 @@ use super::rest::Rest;
 use super::rest_stream::{Layout, RestStream};
 use super::{Answer, Codec, Family};
 use crate::call::{Head, Hint, Kind, Refusal};
-use crate::catalog::StreamKind;
+use crate::catalog::{self, Idempotency, StreamKind};
 use crate::wire::{parse_connect_timeout, parse_grpc_timeout};
 
+const CONNECT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// The content types that a unary method can be posted with.
@@ -26,7 +32,7 @@ const UNARY_TYPES: &str = "application/grpc, application/grpc+proto, application
 /// The content types that a streaming method can be posted with.
 const STREAM_TYPES: &str = "application/grpc, application/grpc+proto, application/grpc+json, application/grpc-web, \
     application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text, \
-    application/grpc-web-text+proto, application/json";
+    application/grpc-web-text+proto, application/connect+proto, application/connect+json, application/json";
 
 /// How the request body is cut into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +57,22 @@ pub struct Spoken {
     pub answer: Box<dyn Answer>,
     /// What the caller asked for, counted from the head.
     pub deadline: Option<Duration>,
+    /// The request message, when the dialect found it in the head instead of the body.
+    pub message: Option<Bytes>,
 }
 
 /// The dialect of a call whose path is a method's. Takes the fields that the dialect keeps in the head out of it.
-pub fn by_method(family: Family, head: &mut Head, kind: StreamKind, auto_mapping: bool) -> Result<Spoken, Refusal> {
+pub fn by_method(
+    family: Family,
+    head: &mut Head,
+    method: &catalog::Method,
+    auto_mapping: bool,
+) -> Result<Spoken, Refusal> {
+    let kind = method.kind;
+    if head.parts.method == Method::GET && kind == StreamKind::Unary && method.idempotency == Idempotency::NoSideEffects
+    {
+        return connect_get(head);
+    }
     if head.parts.method != Method::POST {
         let text = format!("methods are called by POST, not {}", head.parts.method);
         return Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow("POST".into())));
@@ -62,6 +80,7 @@ pub fn by_method(family: Family, head: &mut Head, kind: StreamKind, auto_mapping
     match family {
         Family::Grpc(Some(codec)) => grpc(head, codec),
         Family::GrpcWeb { text, codec: Some(codec) } => grpc_web(head, text, codec),
+        Family::ConnectStream(Some(codec)) if kind != StreamKind::Unary => connect_stream(head, codec),
         Family::Json if kind == StreamKind::Unary => connect_unary(head, Codec::Json),
         Family::Proto if kind == StreamKind::Unary => connect_unary(head, Codec::Proto),
         Family::Json if auto_mapping => by_template(head, kind),
@@ -79,7 +98,7 @@ pub fn by_template(head: &mut Head, kind: StreamKind) -> Result<Spoken, Refusal>
     } else {
         ("rest", Box::new(Rest))
     };
-    Ok(Spoken { dialect, request, codec: Codec::Json, answer, deadline })
+    Ok(Spoken { dialect, request, codec: Codec::Json, answer, deadline, message: None })
 }
 
 /// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none.
@@ -91,7 +110,8 @@ pub fn refusal_answer(family: Family, head: &Head) -> (&'static str, Box<dyn Ans
             (web_name(text), Box::new(GrpcWeb { text, codec: codec.unwrap_or(Codec::Proto) }))
         }
         Family::Proto => ("connect-unary", Box::new(ConnectUnary { codec: Codec::Proto })),
-        Family::ConnectStream(_) | Family::Json | Family::None | Family::Other => ("rest", Box::new(Rest)),
+        Family::ConnectStream(Some(codec)) => ("connect-stream", Box::new(ConnectStream { codec })),
+        Family::ConnectStream(None) | Family::Json | Family::None | Family::Other => ("rest", Box::new(Rest)),
     }
 }
 
@@ -103,21 +123,85 @@ fn grpc(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
         ));
     }
     let deadline = frames_head(&mut head.parts.headers, codec)?;
-    Ok(Spoken { dialect: "grpc", request: RequestForm::Frames, codec, answer: Box::new(Grpc { codec }), deadline })
+    Ok(Spoken {
+        dialect: "grpc",
+        request: RequestForm::Frames,
+        codec,
+        answer: Box::new(Grpc { codec }),
+        deadline,
+        message: None,
+    })
 }
 
 fn grpc_web(head: &mut Head, text: bool, codec: Codec) -> Result<Spoken, Refusal> {
     let deadline = frames_head(&mut head.parts.headers, codec)?;
     let request = if text { RequestForm::TextFrames } else { RequestForm::Frames };
     let text = wants_text(&head.parts.headers, text);
-    Ok(Spoken { dialect: web_name(text), request, codec, answer: Box::new(GrpcWeb { text, codec }), deadline })
+    Ok(Spoken {
+        dialect: web_name(text),
+        request,
+        codec,
+        answer: Box::new(GrpcWeb { text, codec }),
+        deadline,
+        message: None,
+    })
 }
 
 fn connect_unary(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
     plain_body(&head.parts.headers)?;
     let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
     let answer = Box::new(ConnectUnary { codec });
-    Ok(Spoken { dialect: "connect-unary", request: RequestForm::Message, codec, answer, deadline })
+    Ok(Spoken { dialect: "connect-unary", request: RequestForm::Message, codec, answer, deadline, message: None })
+}
+
+/// The base64 of Connect GET: URL-safe, with or without padding.
+const URL_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Connect unary by GET (Connect protocol reference, "Unary-Get-Request"): the message stands in the query.
+fn connect_get(head: &mut Head) -> Result<Spoken, Refusal> {
+    let (mut message, mut codec, mut base64) = (None, None, false);
+    for (name, value) in form_urlencoded::parse(head.parts.uri.query().unwrap_or("").as_bytes()) {
+        match &*name {
+            "message" => message = Some(value),
+            "encoding" => codec = Some(value),
+            "base64" => base64 = value == "1",
+            "compression" if !value.is_empty() && value != "identity" => {
+                let text = format!("compression {value:?} is not supported; send identity");
+                return Err(Refusal::new(Kind::UnknownEncoding, text).hint(Hint::Encodings("identity")));
+            }
+            _ => {}
+        }
+    }
+    let missing = |name: &str| Refusal::new(Kind::BadRequest, format!("the query parameter {name:?} is missing"));
+    let codec = match codec.ok_or_else(|| missing("encoding"))?.as_ref() {
+        "proto" => Codec::Proto,
+        "json" => Codec::Json,
+        other => {
+            let text = format!("encoding {other:?} is not known: proto or json");
+            return Err(Refusal::new(Kind::UnsupportedMediaType, text));
+        }
+    };
+    let message = message.ok_or_else(|| missing("message"))?;
+    let message = if base64 {
+        let bytes = URL_BASE64.decode(message.as_bytes());
+        bytes.map_err(|_| Refusal::new(Kind::BadRequest, "the query parameter \"message\" is not URL-safe base64"))?
+    } else {
+        message.into_owned().into_bytes()
+    };
+    let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
+    let answer = Box::new(ConnectUnary { codec });
+    let message = Some(message.into());
+    Ok(Spoken { dialect: "connect-get", request: RequestForm::Message, codec, answer, deadline, message })
+}
+
+fn connect_stream(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
+    uncompressed(&head.parts.headers, CONNECT_ENCODING)?;
+    let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
+    let answer = Box::new(ConnectStream { codec });
+    Ok(Spoken { dialect: "connect-stream", request: RequestForm::Frames, codec, answer, deadline, message: None })
 }
 
 /// What gRPC and gRPC-Web keep in their head. Frames of protobuf may be compressed, for they pass as they are; JSON is

@@ -1,10 +1,25 @@
 //! The answer's body as doors poll it.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use tokio::time::Sleep;
+
+use super::downlink::{Downlink, Part};
+use super::ending::{expand, from_refusal};
+use super::tables::Called;
+use super::uplink::Uplink;
+use crate::call::{CallRecord, Kind, Refusal};
+use crate::observe::GaugeGuard;
+use crate::protocol::{Answer, End};
+use crate::status::Code;
+
+/// Messages are gathered up to this size before they go to the door.
+const GATHER: usize = 16 << 10;
 
 /// The body of an answer. An error from it means: reset the stream (HTTP/2) or abort the connection (HTTP/1.1), so that
 /// a cut answer never looks complete.
@@ -12,11 +27,177 @@ use http_body::{Frame, SizeHint};
 pub enum Body {
     Empty,
     Whole(Bytes),
+    /// A whole body with HTTP trailers behind it.
+    Trailed(Option<Bytes>, Option<HeaderMap>),
+    Relay(Box<Relay>),
 }
 
 /// Why a body was cut. Its source is an `h2::Error` with the reason for the reset.
 #[derive(Debug)]
-pub struct BodyError(pub h2::Error);
+pub struct BodyError(h2::Error);
+
+/// An answer that streams: polls the upstream, feeds the dialect, and ends the call's record.
+pub struct Relay {
+    pub(super) down: Option<Downlink>,
+    pub(super) answer: Box<dyn Answer>,
+    pub(super) record: CallRecord,
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) pump: Option<Pump>,
+    pub(super) called: Called,
+    /// A message that was read before the head was due.
+    pub(super) first: Option<Bytes>,
+    pub(super) after: After,
+}
+
+/// What follows the bytes of the body.
+#[derive(Debug)]
+pub(super) enum After {
+    /// The body is not at its end.
+    More,
+    Trailers(HeaderMap),
+    Cut,
+    Nothing,
+}
+
+/// A request body that is carried beside its answer, in a task of its own so that a caller who does not read the answer
+/// can still send. Dropping it stops the task and resets the upstream stream.
+pub(super) struct Pump {
+    task: tokio::task::JoinHandle<Result<(), Refusal>>,
+    done: bool,
+}
+
+// === impl Pump ===
+
+impl Pump {
+    pub(super) fn spawn(mut uplink: Uplink, guard: GaugeGuard) -> Pump {
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            std::future::poll_fn(|cx| uplink.poll(cx)).await
+        });
+        Pump { task, done: false }
+    }
+
+    /// A refusal that the request met on its way.
+    pub(super) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Option<Refusal> {
+        if self.done {
+            return None;
+        }
+        match Pin::new(&mut self.task).poll(cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(Err(refusal))) => {
+                self.done = true;
+                Some(refusal)
+            }
+            Poll::Ready(_) => {
+                self.done = true;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+// === impl Relay ===
+
+impl Relay {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            match std::mem::replace(&mut self.after, After::Nothing) {
+                After::More => {
+                    self.after = After::More;
+                    match self.poll_body(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(bytes) if bytes.is_empty() => {}
+                        Poll::Ready(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    }
+                }
+                After::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                After::Cut => return Poll::Ready(Some(Err(BodyError(h2::Reason::INTERNAL_ERROR.into())))),
+                After::Nothing => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Bytes for the caller; none when the end has none, and `after` says what follows.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if let Some(refusal) = self.poll_refusal(cx) {
+            return Poll::Ready(self.end(from_refusal(&refusal)));
+        }
+        let mut out = Vec::new();
+        if let Some(first) = self.first.take() {
+            self.answer.message(&first, &mut out);
+        }
+        let ended = loop {
+            let Some(down) = &mut self.down else { break self.end(End::new(crate::status::Status::OK)) };
+            match down.poll_part(cx) {
+                Poll::Pending if out.is_empty() => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(out.into()),
+                Poll::Ready(Ok(Part::Chunk(chunk))) => return Poll::Ready(self.answer.chunk(chunk)),
+                Poll::Ready(Ok(Part::Message(message))) => {
+                    self.answer.message(&message, &mut out);
+                    if out.len() >= GATHER {
+                        return Poll::Ready(out.into());
+                    }
+                }
+                Poll::Ready(Ok(Part::End(end))) => break self.end(*end),
+                Poll::Ready(Err(refusal)) => break self.end(from_refusal(&refusal)),
+            }
+        };
+        if out.is_empty() {
+            return Poll::Ready(ended);
+        }
+        out.extend_from_slice(&ended);
+        Poll::Ready(out.into())
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Option<Refusal> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Some(Refusal::new(Kind::Deadline, "the deadline passed before the call ended"));
+        }
+        self.pump.as_mut()?.poll_refusal(cx)
+    }
+
+    /// Renders the end, and lets go of the upstream.
+    fn end(&mut self, mut end: End) -> Bytes {
+        let whole = self.down.as_ref().is_none_or(Downlink::at_boundary);
+        if let Some(down) = self.down.take() {
+            self.record.response_messages = down.messages();
+        }
+        self.pump = None;
+        self.record.end(end.status.code);
+        expand(&mut end, self.answer.details(), Some(self.called.catalog()));
+        let ending = self.answer.end(end);
+        self.after = match ending.trailers {
+            Some(trailers) => After::Trailers(trailers),
+            // an end that is told in the body cannot stand behind half a message
+            None if ending.cut || !whole => After::Cut,
+            None => After::Nothing,
+        };
+        if whole { ending.bytes } else { Bytes::new() }
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("record", &self.record).field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Relay {
+    /// A body that is dropped before its end was cut off by its caller.
+    fn drop(&mut self) {
+        self.record.end(Code::Cancelled);
+    }
+}
+
+// === impl BodyError ===
 
 impl std::fmt::Display for BodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,25 +211,52 @@ impl std::error::Error for BodyError {
     }
 }
 
+// === impl Body ===
+
+impl Body {
+    /// A body of these bytes, and HTTP trailers behind them if there are any.
+    pub(super) fn of(bytes: Bytes, trailers: Option<HeaderMap>) -> Body {
+        match trailers {
+            Some(trailers) => Body::Trailed(Some(bytes).filter(|bytes| !bytes.is_empty()), Some(trailers)),
+            None if bytes.is_empty() => Body::Empty,
+            None => Body::Whole(bytes),
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match std::mem::replace(&mut *self, Body::Empty) {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
             Body::Empty => Poll::Ready(None),
-            Body::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Body::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Body::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Body::Trailed(bytes, trailers) => Poll::Ready(match bytes.take() {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+            }),
+            Body::Relay(relay) => relay.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Empty)
+        match self {
+            Body::Empty | Body::Trailed(None, None) => true,
+            Body::Whole(_) | Body::Trailed(..) => false,
+            Body::Relay(relay) => matches!(relay.after, After::Nothing),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Empty => SizeHint::with_exact(0),
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Trailed(..) | Body::Relay(_) => SizeHint::default(),
         }
     }
 }

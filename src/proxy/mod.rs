@@ -1,29 +1,16 @@
 //! The corridor: one call from head to end. Doors call [`Handler::open`] and nothing else.
+//!
+//! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
+//! `recode` changes messages where codecs differ, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
+mod downlink;
+mod ending;
+mod handler;
+mod recode;
+mod tables;
+mod uplink;
 
-pub use body::{Body, BodyError};
-
-use std::sync::Arc;
-
-use crate::call::{Head, Inbound};
-use crate::observe::Meters;
-
-/// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
-#[derive(Debug)]
-pub struct Handler {
-    pub meters: Arc<Meters>,
-}
-
-// === impl Handler ===
-
-impl Handler {
-    /// Carries one call: the answer's head when it is due, its body to be polled by the door. Dropping the future or
-    /// the body cancels the call and resets its upstream stream.
-    pub async fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> http::Response<Body> {
-        let _ = (head, inbound);
-        let mut response = http::Response::new(Body::Empty);
-        *response.status_mut() = http::StatusCode::NOT_IMPLEMENTED;
-        response
-    }
-}
+pub use body::{Body, BodyError, Relay};
+pub use handler::Handler;
+pub use tables::{Page, Tables};

@@ -13,7 +13,7 @@ pub(super) struct Seconds {
 const FIRST_SECOND: i64 = -62_135_596_800;
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// About 10,000 years, as `duration.proto` has it.
+/// About 10,000 years: the limit of `seconds` in `duration.proto`.
 const LONGEST: i64 = 315_576_000_000;
 
 const DAY: i64 = 86_400;
@@ -114,7 +114,7 @@ impl Seconds {
         let seconds: i64 = whole.parse().ok()?;
         let sign = if negative { -1 } else { 1 };
         let read = Seconds { seconds: seconds * sign, nanos: nanos * sign as i32 };
-        (seconds < LONGEST || (seconds == LONGEST && nanos == 0)).then_some(read)
+        (seconds <= LONGEST).then_some(read)
     }
 
     /// Prints seconds with 0, 3, 6 or 9 digits and `s`; `None` out of range, or if the two parts differ in sign.
@@ -313,20 +313,7 @@ mod tests {
             assert_eq!(read, Seconds { seconds, nanos }, "{written}");
             assert_eq!(text(|out| read.print_duration(out)).as_deref(), Some(printed));
         }
-        for bad in [
-            "",
-            "s",
-            "1",
-            "1.s",
-            ".5s",
-            "1.0000000001s",
-            "315576000001s",
-            "315576000000.1s",
-            "+1s",
-            "--1s",
-            "1e3s",
-            "1 s",
-        ] {
+        for bad in ["", "s", "1", "1.s", ".5s", "1.0000000001s", "315576000001s", "+1s", "--1s", "1e3s", "1 s"] {
             assert_eq!(Seconds::read_duration(bad), None, "{bad}");
         }
         for (seconds, nanos) in [(1, -1), (-1, 1), (LONGEST + 1, 0), (0, 1_000_000_000), (i64::MIN, i32::MIN)] {

@@ -4,6 +4,7 @@ mod base64_stream;
 mod frame;
 mod json_scan;
 mod json_token;
+mod likeness;
 mod percent;
 mod timeout;
 mod varint;
@@ -13,6 +14,7 @@ pub use base64_stream::{BadBase64, TextDecoder, decode_bin, encode_bin, encode_t
 pub use frame::{COMPRESSED, Frame, FrameFault, FrameReader, FrameScanner, PREFIX, TRAILERS, prefix};
 pub use json_scan::{JsonScanner, JsonStream, Scan};
 pub use json_token::{BadJson, MAX_JSON_DEPTH, Tokens, line_column, number_len, special};
+pub use likeness::closest;
 pub use percent::{decode_message, encode_message};
 pub use timeout::{format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout};
 pub use varint::{close, open, put_bytes, put_uint, put_varint, unzigzag, varint, varint_len, zigzag};

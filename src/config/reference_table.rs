@@ -1,0 +1,228 @@
+//! Every key of the configuration: what it takes, its default and what it is for.
+//!
+//! The one table that the reader checks keys against, that suggestions come from, and that `transom check --keys`
+//! prints: a key that is not here cannot be read, and one that is here is documented.
+
+use std::fmt::Write;
+
+use crate::wire::closest;
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// `[]` stands for the items of a list, `<name>` for a name of the user's choice.
+    pub path: &'static str,
+    pub takes: &'static str,
+    /// In words or as one would write it; empty: the key must be there, or there is nothing when it is not.
+    pub default: &'static str,
+    pub about: &'static str,
+    /// What else people call it (other products' words), for suggestions.
+    pub also: &'static [&'static str],
+}
+
+const fn key(path: &'static str, takes: &'static str, default: &'static str, about: &'static str) -> Key {
+    Key { path, takes, default, about, also: &[] }
+}
+
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("listeners", "list of tables", "one on 127.0.0.1:8080", "addresses to serve; every protocol on each").also(&["listen", "server", "servers", "bind"]),
+    key("listeners[].address", "IP:PORT", "", "as in 127.0.0.1:8080 or [::]:8443").also(&["listen", "bind", "addr", "port", "host"]),
+    key("listeners[].tls", "table", "clear text", "serve TLS, and TLS only unless `plaintext: also`").also(&["ssl", "https"]),
+    key("listeners[].tls.certificate", "FILE", "", "certificate chain, PEM").also(&["cert", "cert_file", "cert_chain", "certificate_chain", "crt", "chain"]),
+    key("listeners[].tls.key", "FILE", "", "its private key, PEM").also(&["key_file", "private_key", "keyfile"]),
+    key("listeners[].tls.client_ca", "FILE", "callers need no certificate", "authorities, PEM; callers must show a certificate of theirs").also(&["ca", "ca_file", "trusted_ca", "client_ca_file"]),
+    key("listeners[].tls.sni", "list of tables", "", "more certificates, by server name").also(&["certificates", "hosts"]),
+    key("listeners[].tls.sni[].names", "one or a list", "", "server names, as in a.example or *.b.example").also(&["name", "host", "hosts", "server_name", "server_names", "domains"]),
+    key("listeners[].tls.sni[].certificate", "FILE", "", "certificate chain, PEM").also(&["cert", "cert_file", "certificate_chain", "crt", "chain"]),
+    key("listeners[].tls.sni[].key", "FILE", "", "its private key, PEM").also(&["key_file", "private_key"]),
+    key("listeners[].tls.plaintext", "also | refuse", "refuse", "whether clear text is served on the same port; not with `client_ca`").also(&["cleartext", "clear_text", "h2c"]),
+    key("listeners[].max_connections", "number", "65536", "connections at once; 0: no limit").also(&["connections", "connection_limit"]),
+    key("listeners[].header_timeout", "duration", "10s", "for a caller to greet (TLS, HTTP/2 preface), and for the head of a request").also(&["read_timeout", "read_header_timeout", "request_timeout", "handshake_timeout"]),
+    key("listeners[].idle_timeout", "duration", "10m", "how long a connection without a call stays open").also(&["keep_alive", "keepalive_timeout"]),
+    key("listeners[].max_age", "duration", "1h", "how long a connection stays open; calls in flight end in peace").also(&["max_connection_age", "max_connection_duration"]),
+    key("listeners[].max_concurrent_streams", "number", "256", "calls at once on one HTTP/2 connection").also(&["max_streams", "streams"]),
+    key("listeners[].max_header_bytes", "size", "32KiB", "a request's head").also(&["max_headers", "max_header_size", "max_header_list_size"]),
+
+    key("admin", "table", "none", "the operator's own listener: /healthz, /readyz, /metrics").also(&["management", "metrics"]),
+    key("admin.address", "IP:PORT", "", "as in 127.0.0.1:9901").also(&["listen", "bind", "addr", "port"]),
+    key("workers", "number", "as many as cores", "threads that serve").also(&["threads", "worker_processes", "concurrency"]),
+    key("drain_timeout", "duration", "10s", "how long calls in flight may go on once the process is told to stop").also(&["shutdown_timeout", "grace_period", "drain"]),
+
+    key("clusters", "tables by name", "none", "upstreams by name").also(&["upstreams", "upstream", "backends", "services"]),
+    key("clusters.<name>.endpoints", "one or a list of URLs", "", "h2c:// http:// grpc:// in clear text; h2s:// https:// grpcs:// over TLS").also(&["endpoint", "address", "addresses", "hosts", "servers", "urls", "url", "upstream"]),
+    key("clusters.<name>.connect_timeout", "duration", "5s", "to a connection that is ready, TLS included").also(&["timeout", "dial_timeout"]),
+    key("clusters.<name>.max_connections", "number", "8", "per endpoint and worker").also(&["connections", "pool_size"]),
+    key("clusters.<name>.keep_alive", "table", "", "HTTP/2 pings").also(&["keepalive", "ping"]),
+    key("clusters.<name>.keep_alive.interval", "duration", "60s", "between pings").also(&["time", "every"]),
+    key("clusters.<name>.keep_alive.timeout", "duration", "20s", "to the answer; then the connection is given up"),
+    key("clusters.<name>.tls", "table", "", "for endpoints over TLS").also(&["ssl"]),
+    key("clusters.<name>.tls.ca", "FILE", "the public authorities", "authorities to trust, PEM").also(&["ca_file", "client_ca", "root_ca", "trusted_ca", "roots"]),
+    key("clusters.<name>.tls.certificate", "FILE", "none", "what to show to the upstream, PEM; with `key`").also(&["cert", "cert_file", "client_cert", "crt"]),
+    key("clusters.<name>.tls.key", "FILE", "none", "its private key, PEM").also(&["key_file", "client_key", "private_key"]),
+    key("clusters.<name>.tls.server_name", "NAME", "the endpoint's host", "the name to ask for and to check").also(&["sni", "hostname", "host"]),
+    key("clusters.<name>.authority", "HOST[:PORT]", "the endpoint's host and port", "`:authority` towards the upstream").also(&["host", "host_rewrite"]),
+
+    key("catalogs", "list of tables", "none", "services, from .proto files or descriptor sets").also(&["catalog", "services", "protos", "schemas"]),
+    key("catalogs[].name", "NAME", "", "for messages, metrics and settings"),
+    key("catalogs[].proto_paths", "one or a list of DIRs", "", "import roots").also(&["proto_path", "import_paths", "imports", "includes", "roots"]),
+    key("catalogs[].protos", "one or a list of FILEs", "every .proto under the roots", "files to compile").also(&["proto", "files", "proto_files"]),
+    key("catalogs[].descriptor_sets", "one or a list of FILEs", "", "made by `protoc -o`, `buf build -o`, with their imports").also(&["descriptor_set", "descriptor", "descriptors", "proto_descriptor", "protoset"]),
+    key("catalogs[].cluster", "NAME", "", "which of `clusters` answers").also(&["backend", "service", "target"]),
+    key("catalogs[].upstream", "one or a list of URLs", "", "in place of `cluster`: a cluster of its own, with all defaults").also(&["endpoints", "endpoint", "url"]),
+    key("catalogs[].hosts", "table: services to hosts", "every host", "hosts under which services answer, as in \"library.v1.*\": [library.example]").also(&["host", "domains", "virtual_hosts"]),
+    key("catalogs[].rules", "list of tables", "none", "rules of google.api.http").also(&["http", "http_rules", "routes", "bindings"]),
+    key("catalogs[].rules[].selector", "pkg.Service.Method", "", "the method").also(&["method", "match", "rpc"]),
+    key("catalogs[].rules[].get", "PATH", "", "GET, by a path template as in /v1/{name=shelves/*}").also(&["path"]),
+    key("catalogs[].rules[].put", "PATH", "", "PUT"),
+    key("catalogs[].rules[].post", "PATH", "", "POST"),
+    key("catalogs[].rules[].delete", "PATH", "", "DELETE"),
+    key("catalogs[].rules[].patch", "PATH", "", "PATCH"),
+    key("catalogs[].rules[].custom", "table", "", "any other method of HTTP"),
+    key("catalogs[].rules[].custom.kind", "METHOD | *", "", "as in HEAD; `*` for every method").also(&["method", "verb"]),
+    key("catalogs[].rules[].custom.path", "PATH", "", "the path template").also(&["pattern", "template"]),
+    key("catalogs[].rules[].body", "* | FIELD", "no body", "what the request's body fills"),
+    key("catalogs[].rules[].response_body", "FIELD", "the whole answer", "the only field of the answer to print"),
+    key("catalogs[].rules[].additional_bindings", "list of tables", "none", "more paths to the same method").also(&["additional", "bindings"]),
+    key("catalogs[].rules[].add", "true | false", "false", "keep the method's annotations beside this rule"),
+    key("catalogs[].rules[].additional_bindings[].get", "PATH", "", "GET").also(&["path"]),
+    key("catalogs[].rules[].additional_bindings[].put", "PATH", "", "PUT"),
+    key("catalogs[].rules[].additional_bindings[].post", "PATH", "", "POST"),
+    key("catalogs[].rules[].additional_bindings[].delete", "PATH", "", "DELETE"),
+    key("catalogs[].rules[].additional_bindings[].patch", "PATH", "", "PATCH"),
+    key("catalogs[].rules[].additional_bindings[].custom", "table", "", "any other method of HTTP"),
+    key("catalogs[].rules[].additional_bindings[].custom.kind", "METHOD | *", "", "as in HEAD; `*` for every method").also(&["method", "verb"]),
+    key("catalogs[].rules[].additional_bindings[].custom.path", "PATH", "", "the path template").also(&["pattern", "template"]),
+    key("catalogs[].rules[].additional_bindings[].body", "* | FIELD", "no body", "what the request's body fills"),
+    key("catalogs[].rules[].additional_bindings[].response_body", "FIELD", "the whole answer", "the only field of the answer to print"),
+    key("catalogs[].conflicts", "refuse | report", "refuse", "two rules of one shape: do not load, or leave both unrouted and say so"),
+    key("catalogs[].auto_mapping", "true | false", "true", "POST /pkg.Service/Method with JSON reaches methods without a rule").also(&["auto_map", "automapping"]),
+    key("catalogs[].unknown_methods", "refuse | pass", "refuse", "methods that the catalog does not have: UNIMPLEMENTED, or passed on as they are").also(&["passthrough", "unknown"]),
+    key("catalogs[].settings", "table", "", "as an entry of `settings`, for this catalog's methods").also(&["limits"]),
+
+    key("cors", "table", "browsers of other origins are refused", "which browsers of other origins may call; the protocols' own headers are filled in"),
+    key("cors.origins", "one or a list", "", "as in https://app.example; \"*\" for every one").also(&["origin", "allow_origins", "allowed_origins", "allow_origin"]),
+    key("cors.methods", "one or a list", "GET POST PUT PATCH DELETE HEAD OPTIONS", "methods of HTTP").also(&["allow_methods", "allowed_methods"]),
+    key("cors.allow_headers", "one or a list", "none", "besides those of the protocols").also(&["headers", "allowed_headers"]),
+    key("cors.expose_headers", "one or a list", "none", "besides those of the protocols").also(&["exposed_headers"]),
+    key("cors.credentials", "true | false", "false", "allow cookies; not with origin \"*\"").also(&["allow_credentials"]),
+    key("cors.max_age", "duration", "2h", "how long a browser may keep a preflight's answer"),
+
+    key("settings", "list of tables", "none", "limits, deadlines and JSON forms of methods; the narrower match wins").also(&["limits", "routes", "methods", "defaults"]),
+    key("settings[].match", "* | pkg.Service/* | pkg.Service/Method", "", "which methods").also(&["selector", "method", "path", "route"]),
+    key("settings[].max_request_message", "size", "4MiB", "one message of a request; 0: no limit").also(&["max_message", "max_message_size", "max_request", "max_request_size", "max_recv_message_size"]),
+    key("settings[].max_response_message", "size", "4MiB", "one message of an answer; 0: no limit").also(&["max_response", "max_response_size", "max_send_message_size"]),
+    key("settings[].deadline", "table", "", "how long a call may take").also(&["timeout", "deadlines"]),
+    key("settings[].deadline.default", "duration", "none", "for callers that give none").also(&["timeout"]),
+    key("settings[].deadline.max", "duration", "none", "longer ones, and none, are cut down to it").also(&["maximum", "limit"]),
+    key("settings[].idle_timeout", "duration", "none", "time without a message in either direction after which a stream ends").also(&["stream_idle_timeout", "idle"]),
+    key("settings[].json", "table", "", "how JSON is read and written").also(&["print_options"]),
+    key("settings[].json.unknown_fields", "refuse | ignore", "refuse", "fields that the message does not have").also(&["ignore_unknown", "unknown"]),
+    key("settings[].json.unset_fields", "omit | print", "omit", "fields that are not set").also(&["always_print_primitive_fields", "emit_defaults", "emit_unpopulated", "unset"]),
+    key("settings[].json.names", "json | proto", "json", "lowerCamelCase, or as in the .proto file").also(&["field_names", "preserve_proto_field_names", "use_proto_names"]),
+    key("settings[].json.enums", "name | number", "name", "how enums are written").also(&["always_print_enums_as_ints", "enum"]),
+    key("settings[].query", "table", "", "how query parameters are read"),
+    key("settings[].query.ignored", "one or a list", "none", "parameters that are not for the message, as `key`").also(&["ignore", "ignored_query_parameters"]),
+];
+
+/// The keys of a table, by the path of the table: `""`, `listeners[]`, `clusters.<name>.tls`.
+pub(super) fn keys_of(table: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
+    KEYS.iter().filter_map(move |key| {
+        let rest = key.path.strip_prefix(table)?;
+        let name = if table.is_empty() { rest } else { rest.strip_prefix('.')? };
+        (!name.contains(['.', '['])).then_some((name, key))
+    })
+}
+
+/// The key of a table that an unknown one probably is: by another word for it, or misspelt.
+pub(super) fn meant(table: &str, unknown: &str) -> Option<&'static str> {
+    let also = keys_of(table).find(|(_, key)| key.also.contains(&unknown)).map(|(name, _)| name);
+    also.or_else(|| closest(unknown, keys_of(table).map(|(name, _)| name)))
+}
+
+/// What to tell the user of an unknown key.
+pub(super) fn hint(table: &str, unknown: &str) -> String {
+    if let Some(near) = meant(table, unknown) {
+        return format!("did you mean \"{near}\"?");
+    }
+    if let Some(key) = KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(unknown)) {
+        return format!("there is a key `{}`", key.path);
+    }
+    format!("known here: {}", keys_of(table).map(|(name, _)| name).collect::<Vec<_>>().join(", "))
+}
+
+/// The reference that people read.
+pub fn reference() -> String {
+    let mut out = String::from("Keys of the configuration. `[]`: items of a list; <name>: a name of your choice.\n");
+    for key in KEYS {
+        if !key.path.contains(['.', '[']) {
+            out.push('\n');
+        }
+        // writing to a String cannot fail
+        let _ = write!(out, "{}: {}", key.path, key.takes);
+        if !key.default.is_empty() {
+            let _ = write!(out, " (default: {})", key.default);
+        }
+        let _ = writeln!(out, "\n    {}", key.about);
+    }
+    out.push_str(FORMS);
+    out
+}
+
+const FORMS: &str = "
+duration: 10s, 1m30s, 250ms, 1h, 2d. size: 4MiB, 64KiB, 10MB, or bytes.
+Paths are relative to the configuration file.
+${NAME} in a value stands for that environment variable, ${NAME:-text} for the text if it is not set, $${ for `${`.
+Anchors, aliases and merge keys (`<<: *name`) work as in YAML 1.1.
+";
+
+// === impl Key ===
+
+impl Key {
+    const fn also(mut self, words: &'static [&'static str]) -> Key {
+        self.also = words;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_once_and_its_table_is_a_key_too() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|other| other.path != key.path), "{} stands twice", key.path);
+            assert!(!key.about.is_empty() && !key.takes.is_empty(), "{}", key.path);
+            if let Some((table, _)) = key.path.rsplit_once('.') {
+                let owner = table.trim_end_matches("[]").trim_end_matches(".<name>");
+                assert!(KEYS.iter().any(|other| other.path == owner), "{owner} of {}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_word_for_a_key_is_a_key_of_the_same_table() {
+        for key in KEYS {
+            let table = key.path.rsplit_once('.').map_or("", |(table, _)| table);
+            for word in key.also {
+                assert!(keys_of(table).all(|(name, _)| name != *word), "{word} of {}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn hints_name_the_near_the_synonymous_and_the_misplaced_key() {
+        assert_eq!(hint("", "listners"), "did you mean \"listeners\"?");
+        assert_eq!(hint("", "upstreams"), "did you mean \"clusters\"?");
+        assert_eq!(hint("listeners[].tls", "cert"), "did you mean \"certificate\"?");
+        assert_eq!(hint("", "max_header_bytes"), "there is a key `listeners[].max_header_bytes`");
+        assert_eq!(hint("admin", "banana"), "known here: address");
+    }
+
+    #[test]
+    fn the_reference_names_every_key() {
+        let text = reference();
+        assert!(KEYS.iter().all(|key| text.contains(key.path)));
+    }
+}

@@ -1,0 +1,289 @@
+//! One connection: greeting (TLS, first bytes), then hyper with our limits; each request goes to the corridor.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Settings;
+use super::accept::Admission;
+use super::drain::{InFlight, Live, Seat, Tended, Ward};
+use super::sniff::{Peeked, Speech, sniff};
+use crate::call::{Connection, Head, Inbound, TlsFacts};
+use crate::net::batch::{self, Driven};
+use crate::net::tls::{self, ALPN_HTTP1, TlsError};
+use crate::observe::Meters;
+use crate::proxy::{Body, BodyError, Handler};
+
+/// Where a door takes its calls: the corridor, or a stand-in for it under test.
+pub trait Corridor: Send + Sync + 'static {
+    /// Carries one call. Dropping the future or the body cancels it.
+    fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// One listener as its connections see it, shared by all workers.
+#[derive(Debug)]
+pub struct Door {
+    pub settings: Settings,
+    tls: Option<ArcSwap<ServerConfig>>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) open: Arc<AtomicUsize>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+/// A connection that was accepted and placed on a worker.
+#[derive(Debug)]
+pub struct Arrival {
+    pub socket: TcpStream,
+    pub peer: SocketAddr,
+    pub admission: Admission,
+    pub seat: Seat,
+}
+
+/// How a greeting ends.
+enum Greeted {
+    Clear(Speech, Peeked<TcpStream>),
+    Secure(Speech, Box<Peeked<Secure>>, TlsFacts),
+    /// The caller closed.
+    Over,
+}
+
+type Secure = TlsStream<Peeked<TcpStream>>;
+
+/// What a connection holds on to until it ends.
+type Ties = (Admission, Seat);
+
+/// All that serving a connection takes beside its socket.
+struct Caller<H> {
+    door: Arc<Door>,
+    ward: Arc<Ward<H>>,
+    live: Arc<Live>,
+    connection: Arc<Connection>,
+    ties: Ties,
+}
+
+pin_project! {
+    /// An answer's body that counts its call until it is dropped.
+    struct Answer {
+        #[pin]
+        body: Body,
+        in_flight: InFlight,
+    }
+}
+
+/// Bytes that hyper may hold per HTTP/1.1 connection and direction, if a head needs no more.
+const HTTP1_BUFFER: usize = 64 * 1024;
+/// Answers clear text on a port that takes TLS only; for eyes, whatever the caller speaks.
+const CLEAR_TEXT_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 46\r\nconnection: close\r\n\r\nthis port takes TLS only: use https:// or h2s\n";
+/// What is read at most of a caller that is told off, so that the answer is not lost in a reset.
+const TOLD_OFF: u64 = 64 * 1024;
+
+impl Corridor for Handler {
+    fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> impl Future<Output = Response<Body>> + Send {
+        Handler::open(self, head, inbound)
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    /// Errors: a certificate, key or authority that cannot be used.
+    pub fn new(settings: Settings, meters: Arc<Meters>) -> Result<Door, TlsError> {
+        let tls = settings.tls.as_ref().map(tls::server).transpose()?.map(ArcSwap::new);
+        let header_bytes = usize::try_from(settings.max_header_bytes).unwrap_or(usize::MAX);
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            // hyper's also runs while a kept-alive connection is idle; the ward's sweep tells the two apart
+            .header_read_timeout(None)
+            .max_header_size(header_bytes)
+            .max_buf_size(HTTP1_BUFFER.max(header_bytes.saturating_mul(2)));
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.max_concurrent_streams)
+            .initial_stream_window_size(settings.stream_window)
+            .initial_connection_window_size(settings.connection_window)
+            .max_send_buf_size(settings.max_send_buffer)
+            .max_header_list_size(settings.max_header_bytes)
+            .keep_alive_interval(settings.ping_interval)
+            .keep_alive_timeout(settings.ping_timeout);
+        Ok(Door { settings, tls, meters, open: Arc::default(), http1, http2 })
+    }
+
+    /// Reads the TLS files again, for [`Door::renew`]. `None` without TLS.
+    ///
+    /// Errors: as [`Door::new`].
+    pub fn read_tls(&self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+        self.settings.tls.as_ref().map(tls::server).transpose()
+    }
+
+    /// Connections from now on use this.
+    pub fn renew(&self, config: Arc<ServerConfig>) {
+        if let Some(tls) = &self.tls {
+            tls.store(config);
+        }
+    }
+
+    async fn greet(&self, socket: TcpStream) -> io::Result<Greeted> {
+        let Some((speech, socket)) = sniff(socket).await? else { return Ok(Greeted::Over) };
+        match (speech, &self.tls) {
+            (Speech::Tls, Some(tls)) => handshake(tls.load_full(), socket).await,
+            (Speech::Tls, None) => Err(io::Error::new(io::ErrorKind::InvalidData, "TLS on a clear-text port")),
+            (speech, None) => Ok(Greeted::Clear(speech, socket)),
+            (speech, Some(_)) if self.settings.plaintext_also => Ok(Greeted::Clear(speech, socket)),
+            (_, Some(_)) => {
+                tell_off(socket).await?;
+                Err(io::Error::new(io::ErrorKind::InvalidData, "clear text on a TLS port"))
+            }
+        }
+    }
+}
+
+async fn handshake(config: Arc<ServerConfig>, socket: Peeked<TcpStream>) -> io::Result<Greeted> {
+    let socket = TlsAcceptor::from(config).accept(socket).await?;
+    let (_, session) = socket.get_ref();
+    let facts = TlsFacts {
+        server_name: session.server_name().map(Arc::from),
+        client_certificate: session
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|certificate| Bytes::copy_from_slice(certificate)),
+    };
+    let agreed = session.alpn_protocol().map(<[u8]>::to_vec);
+    if agreed.as_deref() == Some(ALPN_HTTP1) {
+        return Ok(Greeted::Secure(Speech::Http1, Box::new(Peeked::unread(socket)), facts));
+    }
+    // the preface is part of the greeting, lest a caller that shakes hands and falls silent be held for long
+    match sniff(socket).await? {
+        None => Ok(Greeted::Over),
+        Some((Speech::Http2, socket)) => Ok(Greeted::Secure(Speech::Http2, Box::new(socket), facts)),
+        Some((_, socket)) if agreed.is_none() => Ok(Greeted::Secure(Speech::Http1, Box::new(socket), facts)),
+        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "no HTTP/2 after ALPN h2")),
+    }
+}
+
+/// Closing with bytes unread would reset the connection, and the answer with it.
+async fn tell_off(mut socket: Peeked<TcpStream>) -> io::Result<()> {
+    socket.write_all(CLEAR_TEXT_REFUSED).await?;
+    socket.shutdown().await?;
+    tokio::io::copy(&mut socket.take(TOLD_OFF), &mut tokio::io::sink()).await.map(|_| ())
+}
+
+// === impl Ward ===
+
+impl<H: Corridor> Ward<H> {
+    /// Carries a connection from its first byte to its last, in a task of its own.
+    pub fn serve(self: &Arc<Self>, arrival: Arrival, door: &Arc<Door>) {
+        let live = self.enroll(&arrival.seat, &door.settings);
+        tokio::spawn(receive(Arc::clone(self), Arc::clone(door), live, arrival));
+    }
+}
+
+/// Greets, then leaves the connection to a task that is no larger than its protocol needs.
+async fn receive<H: Corridor>(ward: Arc<Ward<H>>, door: Arc<Door>, live: Arc<Live>, arrival: Arrival) {
+    let Arrival { socket, peer, admission, seat } = arrival;
+    let Ok(local) = socket.local_addr() else { return };
+    let greeting = tokio::time::timeout(door.settings.greeting_timeout, door.greet(socket));
+    let greeted = tokio::select! {
+        biased;
+        greeted = greeting => greeted,
+        () = live.ordered() => return,
+    };
+    let caller = |tls, door| {
+        let connection = Arc::new(Connection { peer, local, tls });
+        Caller { door, ward, live, connection, ties: (admission, seat) }
+    };
+    match greeted {
+        Ok(Ok(Greeted::Clear(speech, socket))) => caller(None, door).serve(speech, socket),
+        Ok(Ok(Greeted::Secure(speech, socket, facts))) => caller(Some(facts), door).serve(speech, *socket),
+        Ok(Ok(Greeted::Over)) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "greeting failed");
+            door.meters.connections_refused.add(1);
+        }
+        Err(_) => door.meters.connections_refused.add(1),
+    }
+}
+
+// === impl Caller ===
+
+impl<H: Corridor> Caller<H> {
+    fn serve<S>(self, speech: Speech, socket: Peeked<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Caller { door, ward, live, connection, ties } = self;
+        let service = service(&ward, &live, connection);
+        if speech == Speech::Http2 {
+            let (io, drain) = batch::batched(socket);
+            let http2 = door.http2.serve_connection(TokioIo::new(io), service);
+            let driven = Driven::new(http2, drain);
+            tokio::spawn(Tended::new(driven, live, |connection| connection.graceful_shutdown(), ties));
+        } else {
+            let (io, drain) = batch::batched(socket.watched_by(&live));
+            let http1 = door.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
+            let driven = Driven::new(http1, drain);
+            tokio::spawn(Tended::new(driven, live, |connection| connection.graceful_shutdown(), ties));
+        }
+    }
+}
+
+/// What hyper calls for each request.
+fn service<H: Corridor>(
+    ward: &Ward<H>,
+    live: &Arc<Live>,
+    connection: Arc<Connection>,
+) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send + 'static> + Send + 'static {
+    let (handler, live) = (Arc::clone(&ward.handler), Arc::clone(live));
+    service_fn(move |request: Request<Incoming>| {
+        let in_flight = live.call();
+        let (parts, body) = request.into_parts();
+        let inbound = if body.is_end_stream() { Inbound::Done } else { Inbound::Http(body) };
+        let opened = Arc::clone(&handler).open(Head::new(parts, Arc::clone(&connection)), inbound);
+        async move {
+            let response: Response<Body> = opened.await;
+            Ok::<_, Infallible>(response.map(|body| Answer { body, in_flight }))
+        }
+    })
+}
+
+// === impl Answer ===
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,172 @@
+//! The upstream's answer on its way down: read as its window allows, checked, cut into what the dialect is fed with.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+
+use super::ending::{from_answer_frames, from_fault, from_fields};
+use super::recode::answer_message;
+use super::tables::Called;
+use crate::call::{Kind, Refusal};
+use crate::protocol::{AnswerForm, Codec, End};
+use crate::upstream::ResponseStream;
+use crate::wire::{COMPRESSED, FrameReader, FrameScanner};
+
+/// Small chunks are gathered up to this size before they go on: each DATA frame costs as much as its bytes.
+const GATHER: usize = 16 << 10;
+/// A chunk of at least this size goes on as it is.
+const LARGE: usize = 4 << 10;
+
+/// Reads the answer of one call.
+pub(super) struct Downlink {
+    response: ResponseStream,
+    form: Form,
+    /// Bytes handed on, for which the upstream's window is to be opened again when the next are asked for.
+    owed: usize,
+    body_ended: bool,
+    messages: u64,
+}
+
+enum Form {
+    Frames(FrameScanner),
+    Messages { reader: FrameReader, called: Called, codec: Codec, only: Option<u16> },
+}
+
+/// What comes down.
+pub(super) enum Part {
+    /// Bytes of gRPC frames.
+    Chunk(Bytes),
+    /// A message in the caller's codec.
+    Message(Bytes),
+    End(Box<End>),
+}
+
+// === impl Downlink ===
+
+impl Downlink {
+    pub(super) fn new(
+        response: ResponseStream,
+        form: AnswerForm,
+        codec: Codec,
+        only: Option<u16>,
+        called: &Called,
+    ) -> Downlink {
+        let limit = called.method().settings.max_response_message;
+        let form = match form {
+            AnswerForm::Frames => Form::Frames(FrameScanner::new(limit)),
+            AnswerForm::Messages => {
+                Form::Messages { reader: FrameReader::new(limit), called: called.clone(), codec, only }
+            }
+        };
+        Downlink { response, form, owed: 0, body_ended: false, messages: 0 }
+    }
+
+    /// Messages that came down.
+    pub(super) fn messages(&self) -> u64 {
+        match &self.form {
+            Form::Frames(scanner) => scanner.messages(),
+            Form::Messages { .. } => self.messages,
+        }
+    }
+
+    /// Whether what was handed on so far ends with a whole message.
+    pub(super) fn at_boundary(&self) -> bool {
+        match &self.form {
+            Form::Frames(scanner) => scanner.at_boundary(),
+            Form::Messages { .. } => true,
+        }
+    }
+
+    /// The next part; behind [`Part::End`] there is none.
+    pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
+        loop {
+            if let Some(message) = self.next_message()? {
+                return Poll::Ready(Ok(Part::Message(message)));
+            }
+            if self.body_ended {
+                return self.poll_end(cx);
+            }
+            self.response.release(std::mem::take(&mut self.owed));
+            match ready!(self.response.poll_chunk(cx)) {
+                Some(Ok(chunk)) => {
+                    if let Some(part) = self.take(chunk, cx)? {
+                        return Poll::Ready(Ok(part));
+                    }
+                }
+                Some(Err(fault)) => return Poll::Ready(Err(from_fault(&fault))),
+                None => self.body_ended = true,
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let Form::Messages { reader, called, codec, only } = &mut self.form else { return Ok(None) };
+        let Some(frame) = reader.next().map_err(from_answer_frames)? else { return Ok(None) };
+        if frame.flags & COMPRESSED != 0 {
+            return Err(Refusal::new(Kind::BadAnswer, "the upstream compressed a message, though it was asked not to"));
+        }
+        self.messages += 1;
+        answer_message(called, *codec, *only, frame.payload).map(Some)
+    }
+
+    fn take(&mut self, chunk: Bytes, cx: &mut Context<'_>) -> Result<Option<Part>, Refusal> {
+        self.owed += chunk.len();
+        match &mut self.form {
+            Form::Messages { reader, .. } => {
+                reader.push(chunk);
+                Ok(None)
+            }
+            Form::Frames(scanner) => {
+                scanner.scan(&chunk).map_err(from_answer_frames)?;
+                if chunk.is_empty() {
+                    return Ok(None);
+                }
+                let whole = if chunk.len() >= LARGE { chunk } else { self.gather(chunk, cx)? };
+                Ok(Some(Part::Chunk(whole)))
+            }
+        }
+    }
+
+    /// Adds what is there already behind a small chunk. A fault or the end met on the way is met again on the next poll.
+    fn gather(&mut self, first: Bytes, cx: &mut Context<'_>) -> Result<Bytes, Refusal> {
+        let Form::Frames(scanner) = &mut self.form else { return Ok(first) };
+        let Poll::Ready(Some(Ok(second))) = self.response.poll_chunk(cx) else {
+            return Ok(first);
+        };
+        let mut gathered = BytesMut::with_capacity(GATHER);
+        gathered.extend_from_slice(&first);
+        let mut next = second;
+        loop {
+            scanner.scan(&next).map_err(from_answer_frames)?;
+            self.owed += next.len();
+            gathered.extend_from_slice(&next);
+            if gathered.len() >= GATHER {
+                break;
+            }
+            match self.response.poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) => next = chunk,
+                _ => break,
+            }
+        }
+        Ok(gathered.freeze())
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
+        let frames_pass = match &self.form {
+            Form::Frames(scanner) => {
+                if !scanner.at_boundary() {
+                    return Poll::Ready(Err(Refusal::new(Kind::BadAnswer, "the answer ended within a message")));
+                }
+                true
+            }
+            Form::Messages { reader, .. } => {
+                reader.finish().map_err(from_answer_frames)?;
+                false
+            }
+        };
+        Poll::Ready(match ready!(self.response.poll_trailers(cx)) {
+            Ok(trailers) => from_fields(trailers.unwrap_or_default(), frames_pass).map(|end| Part::End(Box::new(end))),
+            Err(fault) => Err(from_fault(&fault)),
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! How calls end: from the upstream's trailers, from its faults, from our own refusals, to what a dialect renders.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::call::{Hint, Kind, Refusal};
+use crate::catalog::{Catalog, Known};
+use crate::protocol::{Detail, DetailForm, End, forwardable_answer};
+use crate::status::{Any, Code, Status};
+use crate::transcode::{PrintOptions, UnknownAny, wire_to_json};
+use crate::upstream::{Fault, FaultKind};
+use crate::wire::{FrameFault, decode_bin, decode_message};
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+
+/// The end that the upstream's trailers (or its only header block) tell. Without a status it is an error, never OK.
+pub(super) fn from_fields(mut fields: HeaderMap, frames_pass: bool) -> Result<End, Refusal> {
+    let code = match fields.remove(STATUS) {
+        Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
+        None => return Err(Refusal::new(Kind::NoStatus, "the upstream's answer ended without a grpc-status")),
+    };
+    let mut end = End::new(Status::new(code, ""));
+    if let Some(message) = fields.remove(MESSAGE) {
+        end.status.message = decode_message(message.as_bytes()).into();
+    }
+    end.raw_details = fields.remove(DETAILS);
+    forwardable_answer(&mut fields, frames_pass);
+    end.trailers = fields;
+    Ok(end)
+}
+
+/// Whether a header block says how the call ended.
+pub(super) fn has_status(fields: &HeaderMap) -> bool {
+    fields.contains_key(STATUS)
+}
+
+/// The end that a refusal of ours tells.
+pub(super) fn from_refusal(refusal: &Refusal) -> End {
+    let mut status = refusal.status();
+    let details = std::mem::take(&mut status.details);
+    let mut end = End::new(status);
+    end.details = details.into_iter().map(|any| Detail { any, json: None }).collect();
+    end.http = Some(refusal.kind.http());
+    hints(&refusal.hint, &mut end.hints);
+    end
+}
+
+fn hints(hint: &Hint, headers: &mut HeaderMap) {
+    match hint {
+        Hint::None | Hint::Violations(_) => {}
+        Hint::Allow(verbs) => insert(headers, http::header::ALLOW, verbs),
+        Hint::AcceptPost(types) => insert(headers, HeaderName::from_static("accept-post"), types),
+        Hint::Encodings(names) => {
+            insert(headers, HeaderName::from_static("grpc-accept-encoding"), names);
+            insert(headers, http::header::ACCEPT_ENCODING, names);
+        }
+        Hint::RetryAfter(delay) => {
+            insert(headers, http::header::RETRY_AFTER, &delay.as_secs().max(1).to_string());
+        }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A fault of the upstream as the refusal that the caller sees.
+pub(super) fn from_fault(fault: &Fault) -> Refusal {
+    let kind = match fault.kind() {
+        FaultKind::Connect | FaultKind::Refused | FaultKind::Broken => Kind::UpstreamDown,
+        FaultKind::Reset(reason) => Kind::UpstreamReset(Code::from_reset(reason)),
+        FaultKind::Protocol => Kind::NoStatus,
+    };
+    Refusal::new(kind, fault.message().to_owned())
+}
+
+/// A fault in the caller's frames.
+pub(super) fn from_request_frames(fault: FrameFault) -> Refusal {
+    let kind = if matches!(fault, FrameFault::TooLarge { .. }) { Kind::TooLarge } else { Kind::Malformed };
+    Refusal::new(kind, format!("request: {fault}"))
+}
+
+/// A fault in the upstream's frames.
+pub(super) fn from_answer_frames(fault: FrameFault) -> Refusal {
+    let kind = if matches!(fault, FrameFault::TooLarge { .. }) { Kind::TooLarge } else { Kind::BadAnswer };
+    Refusal::new(kind, format!("answer: {fault}"))
+}
+
+/// Gives a dialect the details in the form it wants. A detail that cannot be shown as JSON stays as it came: an error's
+/// details never break the answer.
+pub(super) fn expand(end: &mut End, form: DetailForm, catalog: Option<&Catalog>) {
+    if form == DetailForm::Encoded {
+        return;
+    }
+    if let Some(raw) = end.raw_details.take()
+        && let Some(status) = decode_bin(raw.as_bytes()).ok().and_then(|bytes| Status::decode(&bytes).ok())
+    {
+        end.details = status.details.into_iter().map(|any| Detail { any, json: None }).collect();
+    }
+    for detail in &mut end.details {
+        detail.json = json(&detail.any, form, catalog);
+    }
+}
+
+fn json(any: &Any, form: DetailForm, catalog: Option<&Catalog>) -> Option<String> {
+    let schema = match catalog.map(|catalog| &catalog.schema) {
+        Some(schema) if schema.find(any.type_name()).is_some() => schema,
+        _ => crate::catalog::bundled_schema(),
+    };
+    let id = schema.find(any.type_name())?;
+    let mut out = Vec::new();
+    let options = PrintOptions { unknown_any: UnknownAny::Raw, ..PrintOptions::default() };
+    wire_to_json(schema, id, &any.value, &options, &mut out).ok()?;
+    let text = String::from_utf8(out).ok()?;
+    match form {
+        DetailForm::Encoded => None,
+        DetailForm::Json => Some(text),
+        DetailForm::AnyJson => {
+            let kind = serde_json::to_string(&any.type_url).ok()?;
+            Some(match text.strip_prefix('{') {
+                Some("}") if schema.message(id).known == Known::None => format!("{{\"@type\":{kind}}}"),
+                Some(rest) if schema.message(id).known == Known::None => format!("{{\"@type\":{kind},{rest}"),
+                _ => format!("{{\"@type\":{kind},\"value\":{text}}}"),
+            })
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! One call from head to end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method as Verb, Response, StatusCode};
+
+use super::body::{After, Body, Pump, Relay};
+use super::downlink::{Downlink, Part};
+use super::ending::{expand, from_fault, from_fields, from_refusal, has_status};
+use super::recode::{bad_input, request_frame, seal, too_large};
+use super::tables::{Called, Page, Tables};
+use super::uplink::Uplink;
+use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal};
+use crate::catalog::MethodSettings;
+use crate::observe::{GaugeGuard, Meters};
+use crate::protocol::{
+    Answer, Codec, Due, End, Family, RequestForm, Spoken, WholeOut, by_method, by_template, family, forwardable_answer,
+    forwardable_request, refusal_answer,
+};
+use crate::route::{Match, MethodRef};
+use crate::status::{Code, FieldViolation};
+use crate::transcode::{ReadOptions, weave};
+use crate::upstream::{Exchange, Pool, ResponseHead, ResponseStream};
+use crate::wire::{PREFIX, format_grpc_timeout};
+
+/// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
+pub struct Handler {
+    tables: Arc<ArcSwap<Tables>>,
+    pool: Pool,
+    meters: Arc<Meters>,
+}
+
+/// How often a request that the upstream never processed is sent, the first time included.
+const MOST_ATTEMPTS: u32 = 3;
+
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Where a call goes, and in which dialect.
+enum Routed {
+    Call(Box<Call>),
+    Page(Page),
+}
+
+/// A call whose method and dialect are known.
+struct Call {
+    called: Called,
+    /// The rule that matched, and what its template's variables hold.
+    rule: Option<(usize, Vec<(usize, String)>)>,
+    request: RequestForm,
+    codec: Codec,
+    answer: Box<dyn Answer>,
+    deadline: Option<Instant>,
+    /// The request message, if the head held it.
+    message: Option<Bytes>,
+}
+
+/// How far a call has come when its head is due.
+enum Outcome {
+    /// It is told in one piece.
+    Whole { metadata: HeaderMap, message: Option<Bytes>, end: End },
+    /// Its body streams.
+    Stream { metadata: HeaderMap, down: Downlink, first: Option<Bytes>, uplink: Option<Uplink> },
+}
+
+// === impl Handler ===
+
+impl Handler {
+    /// `pool` belongs to the worker that the handler is for.
+    pub fn new(tables: Arc<ArcSwap<Tables>>, pool: Pool, meters: Arc<Meters>) -> Handler {
+        Handler { tables, pool, meters }
+    }
+
+    /// Carries one call: the answer's head when it is due, its body to be polled by the door. Dropping the future or
+    /// the body cancels the call and resets its upstream stream.
+    pub async fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> Response<Body> {
+        let tables = self.tables.load_full();
+        let Some(cors) = &tables.cors else { return self.carry(&tables, head, inbound).await };
+        if let Some((status, headers)) = cors.preflight(&head.parts.method, &head.parts.headers) {
+            return respond(status, headers, Body::Empty);
+        }
+        let origin = cors.origin(&head.parts.headers);
+        let mut response = self.carry(&tables, head, inbound).await;
+        cors.decorate(origin, response.headers_mut());
+        response
+    }
+
+    async fn carry(&self, tables: &Arc<Tables>, mut head: Head, inbound: Inbound) -> Response<Body> {
+        let mut record = CallRecord::start(Arc::clone(&self.meters), head.received);
+        let family = family(&head.parts.headers);
+        let mut call = match routed(tables, family, &mut head, &mut record) {
+            Ok(Routed::Call(call)) => call,
+            Ok(Routed::Page(page)) => return page_response(page, &head, record),
+            Err(refusal) => {
+                let (dialect, mut answer) = refusal_answer(family, &head);
+                record.dialect = dialect;
+                return refused(&refusal, answer.as_mut(), None, record);
+            }
+        };
+        let deadline = call.deadline;
+        let exchange = self.exchange(&mut call, head, inbound);
+        let outcome = match deadline {
+            Some(at) => tokio::time::timeout_at(at.into(), exchange).await.unwrap_or_else(|_| Err(deadline_passed())),
+            None => exchange.await,
+        };
+        self.answer(*call, outcome, record)
+    }
+
+    /// Sends the request and reads the answer as far as the dialect needs it for its head.
+    async fn exchange(&self, call: &mut Call, mut head: Head, inbound: Inbound) -> Result<Outcome, Refusal> {
+        let mut uplink = call.uplink(&head, inbound).await?;
+        let path = call.path(&head);
+        let mut headers = std::mem::take(&mut head.parts.headers);
+        forwardable_request(&mut headers, call.frames_pass_up());
+        if let Some(at) = call.deadline {
+            let left = at.saturating_duration_since(Instant::now());
+            if let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left)) {
+                headers.insert(TIMEOUT, value);
+            }
+        }
+        let (head, response, sent) = self.attempts(call, &mut uplink, path, headers).await?;
+        uplink.forget();
+        call.outcome(head, response, (!sent).then_some(uplink)).await
+    }
+
+    /// Tries until an upstream answers; a request is sent again only when it was surely never processed.
+    async fn attempts(
+        &self,
+        call: &Call,
+        uplink: &mut Uplink,
+        path: PathAndQuery,
+        mut headers: HeaderMap,
+    ) -> Result<(ResponseHead, ResponseStream, bool), Refusal> {
+        for attempt in 1.. {
+            let again = (attempt < MOST_ATTEMPTS).then(|| headers.clone());
+            let opened = self.pool.open(call.called.cluster(), path.clone(), headers, false).await;
+            let Exchange { request, mut response } = opened.map_err(|fault| from_fault(&fault))?;
+            if !uplink.attach(request) {
+                break;
+            }
+            let mut sent = false;
+            let answered = poll_fn(|cx| {
+                if !sent && let Poll::Ready(carried) = uplink.poll(cx) {
+                    sent = true;
+                    if let Err(refusal) = carried {
+                        return Poll::Ready(Err(refusal));
+                    }
+                }
+                response.poll_head(cx).map(Ok)
+            });
+            let fault = match answered.await? {
+                Ok(head) => return Ok((head, response, sent)),
+                Err(fault) => fault,
+            };
+            match again {
+                Some(kept) if fault.safe_to_retry() && uplink.can_repeat() => headers = kept,
+                _ => return Err(from_fault(&fault)),
+            }
+            self.meters.upstream_retries.add(1);
+        }
+        Err(Refusal::new(Kind::UpstreamDown, "the upstream refused the call"))
+    }
+
+    fn answer(&self, mut call: Call, outcome: Result<Outcome, Refusal>, mut record: CallRecord) -> Response<Body> {
+        match outcome {
+            Err(refusal) => refused(&refusal, call.answer.as_mut(), Some(&call.called), record),
+            Ok(Outcome::Whole { metadata, message, mut end }) => {
+                record.end(end.status.code);
+                expand(&mut end, call.answer.details(), Some(call.called.catalog()));
+                whole_response(call.answer.whole(metadata, message, end))
+            }
+            Ok(Outcome::Stream { metadata, down, first, uplink }) => {
+                let out = call.answer.head(metadata);
+                record.request_messages = uplink.as_ref().map_or(1, Uplink::messages);
+                let pump = uplink
+                    .map(|uplink| Pump::spawn(uplink, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active)));
+                let relay = Relay {
+                    down: Some(down),
+                    answer: call.answer,
+                    record,
+                    deadline: call.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
+                    pump,
+                    called: call.called,
+                    first,
+                    after: After::More,
+                };
+                respond(out.status, out.headers, Body::Relay(Box::new(relay)))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handler").finish_non_exhaustive()
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    fn new(called: Called, spoken: Spoken, head: &Head) -> Call {
+        let deadline = effective(spoken.deadline, &called.method().settings);
+        Call {
+            called,
+            rule: None,
+            request: spoken.request,
+            codec: spoken.codec,
+            answer: spoken.answer,
+            message: spoken.message,
+            deadline: deadline.and_then(|after| head.received.checked_add(after)),
+        }
+    }
+
+    /// Whether the caller's frames go up as they are.
+    fn frames_pass_up(&self) -> bool {
+        self.codec == Codec::Proto && matches!(self.request, RequestForm::Frames | RequestForm::TextFrames)
+    }
+
+    fn path(&self, head: &Head) -> PathAndQuery {
+        let method = &*self.called.method().path;
+        match head.parts.uri.path_and_query() {
+            Some(asked) if asked.as_str() == method => asked.clone(),
+            _ => PathAndQuery::try_from(method).unwrap_or(PathAndQuery::from_static("/")),
+        }
+    }
+
+    /// The request's way up. A request of one message is read and checked whole before the upstream hears of it.
+    async fn uplink(&self, head: &Head, inbound: Inbound) -> Result<Uplink, Refusal> {
+        if let Some(message) = &self.message {
+            return request_frame(&self.called, self.codec, message).map(Uplink::of_frame);
+        }
+        if self.request != RequestForm::Message {
+            return Ok(Uplink::of_body(inbound, self.request, self.codec, &self.called));
+        }
+        let limit = self.called.method().settings.max_request_message;
+        let Some((rule, variables)) = &self.rule else {
+            let body = collect(inbound, limit).await?;
+            return request_frame(&self.called, self.codec, &body).map(Uplink::of_frame);
+        };
+        let method = self.called.method();
+        let Some(binding) = method.bindings.get(*rule) else {
+            return Err(Refusal::new(Kind::NoRoute, "the rule is gone"));
+        };
+        let body = match binding.body {
+            crate::catalog::Body::None => None,
+            _ => Some(collect(inbound, limit).await?),
+        };
+        let variables: Vec<_> = variables.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
+        let mut frame = Vec::with_capacity(PREFIX + 64 + body.as_ref().map_or(0, Bytes::len));
+        frame.extend_from_slice(&[0; PREFIX]);
+        weave(
+            &self.called.catalog().schema,
+            method.input,
+            binding,
+            &variables,
+            head.parts.uri.query(),
+            body.as_deref(),
+            &ReadOptions::from(&method.settings),
+            &mut frame,
+        )
+        .map_err(bad_input)?;
+        seal(&self.called, frame).map(Uplink::of_frame)
+    }
+
+    /// Reads the answer as far as its head needs it.
+    async fn outcome(
+        &mut self,
+        head: ResponseHead,
+        response: ResponseStream,
+        mut uplink: Option<Uplink>,
+    ) -> Result<Outcome, Refusal> {
+        let ResponseHead { parts, is_end: ended } = head;
+        check_head(&parts)?;
+        let form = self.answer.form();
+        let frames_pass = form == crate::protocol::AnswerForm::Frames;
+        let mut metadata = parts.headers;
+        if ended || has_status(&metadata) {
+            let end = from_fields(metadata, frames_pass)?;
+            return self.told(HeaderMap::new(), None, end);
+        }
+        forwardable_answer(&mut metadata, frames_pass);
+        let only = self.rule.as_ref().and_then(|(rule, _)| self.called.method().bindings.get(*rule)?.response_body);
+        let mut down = Downlink::new(response, form, self.answer.codec(), only, &self.called);
+        let due = self.answer.due();
+        if due == Due::AtOnce {
+            return Ok(Outcome::Stream { metadata, down, first: None, uplink });
+        }
+        let mut message = None;
+        loop {
+            let part = poll_fn(|cx| {
+                if let Some(carried) = &mut uplink
+                    && let Poll::Ready(carried) = carried.poll(cx)
+                {
+                    uplink = None;
+                    if let Err(refusal) = carried {
+                        return Poll::Ready(Err(refusal));
+                    }
+                }
+                down.poll_part(cx)
+            });
+            match part.await? {
+                Part::Chunk(_) => {}
+                Part::Message(first) if due == Due::FirstMessage => {
+                    return Ok(Outcome::Stream { metadata, down, first: Some(first), uplink });
+                }
+                Part::Message(only) => {
+                    if message.replace(only).is_some() {
+                        return Err(Refusal::new(Kind::BadAnswer, "the upstream answered with more than one message"));
+                    }
+                }
+                Part::End(end) => return self.told(metadata, message, *end),
+            }
+        }
+    }
+
+    /// An answer that is told in one piece. A unary method that ends well must have answered.
+    fn told(&self, metadata: HeaderMap, message: Option<Bytes>, end: End) -> Result<Outcome, Refusal> {
+        if end.status.is_ok() && message.is_none() && self.answer.due() == Due::End {
+            return Err(Refusal::new(Kind::BadAnswer, "the upstream ended the call well, but without an answer"));
+        }
+        Ok(Outcome::Whole { metadata, message, end })
+    }
+}
+
+fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut CallRecord) -> Result<Routed, Refusal> {
+    let method = tables.routes.method(head.parts.uri.path());
+    if let Some(at) = method
+        && (head.parts.method == Verb::POST || !rule_exists(tables, head))
+    {
+        let called = called(tables, at)?;
+        let spoken = by_method(family, head, called.method(), called.catalog().auto_mapping)?;
+        return Ok(begin(called, spoken, None, head, record));
+    }
+    if matches!(family, Family::Grpc(_) | Family::GrpcWeb { .. } | Family::ConnectStream(_)) {
+        return Err(Refusal::new(Kind::NoRoute, format!("no method {} is known here", head.parts.uri.path())));
+    }
+    let path = head.parts.uri.path();
+    match tables.routes.template(&head.parts.method, head.host(), path) {
+        Match::Found { method, binding, variables } => {
+            let variables = variables.iter().map(|text| text.to_string()).enumerate().collect();
+            let called = called(tables, method)?;
+            if called.method().kind.client_streams() {
+                return Err(Refusal::new(
+                    Kind::NotSupported,
+                    "a stream of requests is not taken by this rule; post it to the method's own path",
+                ));
+            }
+            let spoken = by_template(head, called.method().kind)?;
+            Ok(begin(called, spoken, Some((binding, variables)), head, record))
+        }
+        Match::WrongVerb { allow } => {
+            let text = format!("{path} is not called by {}, but by {allow}", head.parts.method);
+            Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow(allow)))
+        }
+        Match::Malformed { method, binding, variable } => {
+            let called = called(tables, method)?;
+            let template = called.method().bindings.get(binding).map(|binding| &binding.template);
+            let name = template.and_then(|template| template.variables.get(variable)).map_or("", |one| &one.path);
+            let violation =
+                FieldViolation { field: name.to_owned(), description: "not percent-encoded UTF-8".to_owned() };
+            let text = format!("the path's part for {name:?} is not percent-encoded UTF-8");
+            Err(Refusal::new(Kind::BadRequest, text).hint(Hint::Violations(vec![violation])))
+        }
+        Match::None => page(tables, head).map(Routed::Page),
+    }
+}
+
+fn rule_exists(tables: &Tables, head: &Head) -> bool {
+    let found = tables.routes.template(&head.parts.method, head.host(), head.parts.uri.path());
+    matches!(found, Match::Found { .. })
+}
+
+fn called(tables: &Arc<Tables>, at: MethodRef) -> Result<Called, Refusal> {
+    Called::new(tables, at).ok_or_else(|| Refusal::new(Kind::NoRoute, "the route leads nowhere"))
+}
+
+fn begin(
+    called: Called,
+    spoken: Spoken,
+    rule: Option<(usize, Vec<(usize, String)>)>,
+    head: &Head,
+    record: &mut CallRecord,
+) -> Routed {
+    record.dialect = spoken.dialect;
+    record.name(&called.method().path);
+    let mut call = Call::new(called, spoken, head);
+    call.rule = rule;
+    Routed::Call(Box::new(call))
+}
+
+fn page(tables: &Tables, head: &Head) -> Result<Page, Refusal> {
+    let path = head.parts.uri.path();
+    let none = || Refusal::new(Kind::NoRoute, format!("nothing is at {path}"));
+    let page = tables.pages.and_then(|find| find(path)).ok_or_else(none)?;
+    if head.parts.method == Verb::GET || head.parts.method == Verb::HEAD {
+        return Ok(page);
+    }
+    let text = format!("{path} is a page, it is not called by {}", head.parts.method);
+    Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow("GET, HEAD".into())))
+}
+
+/// The deadline that holds: the caller's, else the method's default; never longer than the method's longest.
+fn effective(asked: Option<Duration>, settings: &MethodSettings) -> Option<Duration> {
+    let deadline = asked.or(settings.default_deadline);
+    match (deadline, settings.max_deadline) {
+        (Some(deadline), Some(most)) => Some(deadline.min(most)),
+        (None, Some(most)) => Some(most),
+        (deadline, None) => deadline,
+    }
+}
+
+/// An answer that is no gRPC is an error, whatever its HTTP code says.
+fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
+    if has_status(&parts.headers) {
+        return Ok(());
+    }
+    if parts.status != StatusCode::OK {
+        let kind = Kind::UpstreamHttp(Code::from_http(parts.status.as_u16()));
+        return Err(Refusal::new(kind, format!("the upstream answered with HTTP {}", parts.status.as_u16())));
+    }
+    match parts.headers.get(CONTENT_TYPE) {
+        Some(value) if value.as_bytes().starts_with(b"application/grpc") => Ok(()),
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            Err(Refusal::new(Kind::NoStatus, format!("the upstream's answer is {text:?}, not gRPC")))
+        }
+        None => Err(Refusal::new(Kind::NoStatus, "the upstream's answer has no content type")),
+    }
+}
+
+/// Reads a whole body, up to the limit.
+async fn collect(mut inbound: Inbound, limit: usize) -> Result<Bytes, Refusal> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    loop {
+        match poll_fn(|cx| inbound.poll_chunk(cx)).await {
+            None => break,
+            Some(Err(_)) => return Err(Refusal::new(Kind::Cancelled, "the caller went away")),
+            Some(Ok(chunk)) if first.is_empty() => first = chunk,
+            Some(Ok(chunk)) => {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&first);
+                }
+                rest.extend_from_slice(&chunk);
+            }
+        }
+        let length = first.len().max(rest.len());
+        if limit != 0 && length > limit {
+            return Err(too_large("request", length, limit));
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn deadline_passed() -> Refusal {
+    Refusal::new(Kind::Deadline, "the deadline passed before the upstream answered")
+}
+
+fn refused(
+    refusal: &Refusal,
+    answer: &mut dyn Answer,
+    called: Option<&Called>,
+    mut record: CallRecord,
+) -> Response<Body> {
+    record.end(refusal.kind.code());
+    let mut end = from_refusal(refusal);
+    expand(&mut end, answer.details(), called.map(Called::catalog));
+    whole_response(answer.whole(HeaderMap::new(), None, end))
+}
+
+fn page_response(page: Page, head: &Head, mut record: CallRecord) -> Response<Body> {
+    record.dialect = "local";
+    record.end(Code::Ok);
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static(page.cache));
+    let body = if head.parts.method == Verb::HEAD { Bytes::new() } else { Bytes::from_static(page.bytes) };
+    respond(StatusCode::OK, headers, Body::of(body, None))
+}
+
+fn whole_response(out: WholeOut) -> Response<Body> {
+    respond(out.head.status, out.head.headers, Body::of(out.body, out.trailers))
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
