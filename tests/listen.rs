@@ -26,7 +26,7 @@ use tokio_rustls::client::TlsStream;
 use transom::call::{Head, Inbound};
 use transom::catalog::Mistake;
 use transom::listen::{Corridor, Settings};
-use transom::net::tls::{self, ClientSettings, Identity, ServerSettings};
+use transom::net::tls::{Identity, ServerSettings};
 use transom::observe::Meters;
 use transom::proxy::Body;
 use transom::server::{Load, Loaded, Running, Start, start};
@@ -223,8 +223,20 @@ impl Authority {
     }
 
     fn connector(&self, alpn: &[&[u8]], identity: Option<Identity>) -> TlsConnector {
-        let settings = ClientSettings { ca: Some(self.file("ca.pem")), identity, server_name: None };
-        let mut config = (*tls::client(&settings).unwrap()).clone();
+        use rustls::pki_types::pem::PemObject;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.unwrap().with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain = vec![CertificateDer::from_pem_file(&identity.certificate).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&identity.key).unwrap()).unwrap()
+            }
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         TlsConnector::from(Arc::new(config))
     }
