@@ -69,6 +69,8 @@ pub(super) enum After {
     /// The body is not at its end.
     More,
     Trailers(HeaderMap),
+    /// A cut that lets the door write first: both hyper and h2 throw away what is not written when a body fails.
+    CutSoon,
     Cut,
     Nothing,
 }
@@ -162,6 +164,11 @@ impl Relay {
                     }
                 }
                 After::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                After::CutSoon => {
+                    self.after = After::Cut;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 After::Cut => return Poll::Ready(Some(Err(BodyError(h2::Reason::INTERNAL_ERROR.into())))),
                 After::Nothing => return Poll::Ready(None),
             }
@@ -231,7 +238,7 @@ impl Relay {
         self.after = match ending.trailers {
             Some(trailers) => After::Trailers(trailers),
             // an end that is told in the body cannot stand behind half a message
-            None if ending.cut || !whole => After::Cut,
+            None if ending.cut || !whole => After::CutSoon,
             None => After::Nothing,
         };
         if whole { ending.bytes } else { Bytes::new() }

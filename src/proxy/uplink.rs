@@ -43,7 +43,8 @@ enum Form {
     Queued,
     Frames(FrameScanner),
     Text(TextDecoder, FrameScanner),
-    JsonFrames(FrameReader, Called),
+    /// With a decoder if the frames are in base64.
+    JsonFrames(Option<TextDecoder>, FrameReader, Called),
     Json(Box<JsonTexts>),
 }
 
@@ -71,8 +72,9 @@ impl Uplink {
         let form = match (form, codec) {
             (RequestForm::Frames, Codec::Proto) => Form::Frames(FrameScanner::new(limit)),
             (RequestForm::TextFrames, Codec::Proto) => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),
-            (RequestForm::Frames | RequestForm::TextFrames, Codec::Json) => {
-                Form::JsonFrames(FrameReader::new(limit), called.clone())
+            (RequestForm::Frames, Codec::Json) => Form::JsonFrames(None, FrameReader::new(limit), called.clone()),
+            (RequestForm::TextFrames, Codec::Json) => {
+                Form::JsonFrames(Some(TextDecoder::default()), FrameReader::new(limit), called.clone())
             }
             (RequestForm::Message | RequestForm::Messages, _) => {
                 Form::Json(Box::new(JsonTexts { scanner: None, buffer: BytesMut::new(), called: called.clone() }))
@@ -215,14 +217,12 @@ impl Uplink {
                 scanner.scan(&bytes).map_err(from_request_frames)?;
                 self.queue.push_back(bytes);
             }
-            Form::JsonFrames(reader, called) => {
-                reader.push(chunk);
-                while let Some(frame) = reader.next().map_err(from_request_frames)? {
-                    if frame.flags & COMPRESSED != 0 {
-                        return Err(Refusal::new(Kind::Malformed, "a message is compressed, but no encoding is named"));
-                    }
-                    self.queue.push_back(request_frame(called, Codec::Json, &frame.payload)?);
-                }
+            Form::JsonFrames(decoder, reader, called) => {
+                reader.push(match decoder {
+                    Some(decoder) => decoder.decode(&chunk).map_err(|_| bad_text())?,
+                    None => chunk,
+                });
+                json_frames(reader, called, &mut self.queue)?;
             }
             Form::Json(texts) => texts.take(&chunk, &mut self.queue)?,
         }
@@ -243,11 +243,28 @@ impl Uplink {
                     self.queue.push_back(bytes);
                 }
             }
-            Form::JsonFrames(reader, _) => reader.finish().map_err(from_request_frames)?,
+            Form::JsonFrames(decoder, reader, called) => {
+                if let Some(decoder) = decoder {
+                    reader.push(decoder.finish().map_err(|_| bad_text())?);
+                    json_frames(reader, called, &mut self.queue)?;
+                }
+                reader.finish().map_err(from_request_frames)?;
+            }
             Form::Json(texts) => texts.close(&mut self.queue)?,
         }
         Ok(())
     }
+}
+
+/// Queues the messages that are there whole.
+fn json_frames(reader: &mut FrameReader, called: &Called, queue: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
+    while let Some(frame) = reader.next().map_err(from_request_frames)? {
+        if frame.flags & COMPRESSED != 0 {
+            return Err(Refusal::new(Kind::Malformed, "a message is compressed, but no encoding is named"));
+        }
+        queue.push_back(request_frame(called, Codec::Json, &frame.payload)?);
+    }
+    Ok(())
 }
 
 fn whole(at_boundary: bool) -> Result<(), Refusal> {

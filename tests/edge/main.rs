@@ -1,0 +1,6 @@
+//! The whole edge, driven from outside over real sockets: every dialect before the demo's upstream.
+
+mod dialects;
+mod support;
+
+mod matrix;
