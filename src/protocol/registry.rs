@@ -101,9 +101,15 @@ pub fn by_template(head: &mut Head, kind: StreamKind) -> Result<Spoken, Refusal>
     Ok(Spoken { dialect, request, codec: Codec::Json, answer, deadline, message: None })
 }
 
-/// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none.
-pub fn refusal_answer(family: Family, head: &Head) -> (&'static str, Box<dyn Answer>) {
+/// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none. `unary`:
+/// the path is that of a unary method, where JSON is Connect's.
+pub fn refusal_answer(family: Family, head: &Head, unary: bool) -> (&'static str, Box<dyn Answer>) {
+    let codec = Codec::Json;
     match family {
+        Family::Json if unary && head.parts.method == Method::POST => {
+            ("connect-unary", Box::new(ConnectUnary { codec }))
+        }
+        Family::None if unary && is_connect_get(head) => ("connect-get", Box::new(ConnectUnary { codec })),
         Family::Grpc(codec) => ("grpc", Box::new(Grpc { codec: codec.unwrap_or(Codec::Proto) })),
         Family::GrpcWeb { text, codec } => {
             let text = wants_text(&head.parts.headers, text);
@@ -152,6 +158,13 @@ fn connect_unary(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
     let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
     let answer = Box::new(ConnectUnary { codec });
     Ok(Spoken { dialect: "connect-unary", request: RequestForm::Message, codec, answer, deadline, message: None })
+}
+
+/// Whether a GET says by its query that it is a call.
+fn is_connect_get(head: &Head) -> bool {
+    let query = head.parts.uri.query().unwrap_or("");
+    let says = |name: &str| matches!(name, "connect" | "encoding");
+    head.parts.method == Method::GET && form_urlencoded::parse(query.as_bytes()).any(|(name, _)| says(&name))
 }
 
 /// The base64 of Connect GET: URL-safe, with or without padding.

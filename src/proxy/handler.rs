@@ -19,7 +19,7 @@ use super::recode::{bad_input, request_frame, seal, too_large};
 use super::tables::{Called, Page, Tables};
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal};
-use crate::catalog::MethodSettings;
+use crate::catalog::{MethodSettings, StreamKind};
 use crate::observe::{GaugeGuard, Meters};
 use crate::protocol::{
     Answer, Codec, Due, End, Family, RequestForm, Spoken, WholeOut, by_method, by_template, family, forwardable_answer,
@@ -105,7 +105,9 @@ impl Handler {
             Ok(Routed::Call(call)) => call,
             Ok(Routed::Page(page)) => return page_response(page, &head, record),
             Err(refusal) => {
-                let (dialect, mut answer) = refusal_answer(family, &head);
+                // what comes by a wrong verb is no call of Connect's
+                let unary = refusal.kind != Kind::WrongVerb && is_unary(tables, &head);
+                let (dialect, mut answer) = refusal_answer(family, &head, unary);
                 record.dialect = dialect;
                 return refused(&refusal, answer.as_mut(), None, record);
             }
@@ -385,6 +387,12 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
         }
         Match::None => page(tables, head).map(Routed::Page),
     }
+}
+
+/// Whether the path is that of a unary method.
+fn is_unary(tables: &Arc<Tables>, head: &Head) -> bool {
+    let called = tables.routes.method(head.parts.uri.path()).and_then(|at| Called::new(tables, at));
+    called.is_some_and(|called| called.method().kind == StreamKind::Unary)
 }
 
 fn rule_exists(tables: &Tables, head: &Head) -> bool {

@@ -22,6 +22,14 @@ pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+#[derive(Clone, PartialEq, Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     Grpc,
@@ -332,6 +340,21 @@ impl Told {
             let kind = url.strip_prefix("type.googleapis.com/").expect("a type").to_owned();
             self.details.push((kind, detail.clone()));
         }
+    }
+
+    /// `reason` of the only detail, a `google.rpc.ErrorInfo` of the edge.
+    pub fn reason(&self) -> String {
+        let [(kind, value)] = &self.details[..] else { panic!("one detail: {self:?}") };
+        assert_eq!(kind, "google.rpc.ErrorInfo", "{self:?}");
+        let info = match value {
+            Value::String(text) => ErrorInfo::decode(&BASE64.decode(text).expect("base64")[..]).expect("a detail"),
+            json => ErrorInfo {
+                reason: json["reason"].as_str().expect("a reason").to_owned(),
+                domain: json["domain"].as_str().expect("a domain").to_owned(),
+            },
+        };
+        assert_eq!(info.domain, "transom", "{self:?}");
+        info.reason
     }
 
     pub fn detail_types(&self) -> Vec<&str> {

@@ -4,3 +4,4 @@ mod dialects;
 mod support;
 
 mod matrix;
+mod refusals;

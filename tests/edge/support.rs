@@ -199,6 +199,10 @@ catalogs:
     proto_paths: [{}]
     protos: [helloworld.proto, echo.proto, route_guide.proto, bookstore.proto]
     cluster: demo
+    rules:
+      - selector: grpc.examples.echo.Echo.ClientStreamingEcho
+        post: /v1/echo:join
+        body: \"*\"
 {}
 ",
         protos.display(),
@@ -424,4 +428,88 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
         }
     };
     assert!(tokio::time::timeout(PATIENCE, waited).await.is_ok(), "{what}");
+}
+
+/// An upstream without manners: `x-stub` of a request says how it misbehaves.
+pub struct Stub {
+    pub address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+// === impl Stub ===
+
+impl Stub {
+    pub async fn start() -> Stub {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    let Ok(mut http2) = h2::server::handshake(socket).await else { return };
+                    while let Some(Ok((request, respond))) = http2.accept().await {
+                        tokio::spawn(misbehave(request, respond));
+                    }
+                });
+            }
+        });
+        Stub { address, task }
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn misbehave(request: Request<h2::RecvStream>, mut respond: h2::server::SendResponse<Bytes>) {
+    let how = request.headers().get("x-stub").map_or("", |value| value.to_str().expect("text")).to_owned();
+    let head = |status: u16, content_type: &str| {
+        http::Response::builder().status(status).header("content-type", content_type).body(()).expect("a head")
+    };
+    let grpc = "application/grpc";
+    let bytes = Bytes::from_static;
+    match how.as_str() {
+        "http 503" => drop(respond.send_response(head(503, "text/plain"), true)),
+        "html" => {
+            let mut body = respond.send_response(head(200, "text/html"), false).expect("a body");
+            let _ = body.send_data(bytes(b"<p>hello"), true);
+        }
+        "no status" => drop(respond.send_response(head(200, grpc), false).map(|mut body| {
+            let _ = body.send_data(bytes(b""), true);
+        })),
+        "reset" => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+        // a frame whose length says more than there is
+        "half" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = body.send_data(bytes(b"\0\0\0\0\x09\x0a\x02"), false);
+            let _ = body.send_trailers(HeaderMap::from_iter([ok_status()]));
+        }
+        "flags" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = body.send_data(bytes(b"\x40\0\0\0\0"), false);
+            let _ = body.send_trailers(HeaderMap::from_iter([ok_status()]));
+        }
+        // field 1 as a string longer than the message
+        "garbage" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = body.send_data(bytes(b"\0\0\0\0\x02\x0a\x7f"), false);
+            let _ = body.send_trailers(HeaderMap::from_iter([ok_status()]));
+        }
+        "one, then silence" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = body.send_data(bytes(b"\0\0\0\0\x04\x0a\x02hi"), false);
+            let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+        }
+        "open, then silence" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+        }
+        _ => drop(std::future::poll_fn(|cx| respond.poll_reset(cx)).await),
+    }
+}
+
+fn ok_status() -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))
 }

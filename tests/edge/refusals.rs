@@ -1,0 +1,224 @@
+//! The table of refusals in `src/README.md`, row by row, in every dialect that can meet the row.
+
+use std::collections::HashMap;
+
+use transom::call::Kind;
+use transom::status::Code;
+
+use super::dialects::{ALL, CLIENT, Dialect, SERVER, Told, UNARY, prefix};
+use super::support::{Answer, Ask, Edge, Stub, Transport, shared};
+
+const README: &str = include_str!("../../src/README.md");
+
+/// A row of the table.
+struct Row {
+    /// `None`: by the code.
+    http: Option<u16>,
+    code: Option<Code>,
+    text: String,
+}
+
+/// The edges that the refusals come from.
+struct Edges {
+    /// Before the demo's upstream.
+    good: &'static Edge,
+    /// Before an upstream that misbehaves as it is told.
+    stub: Edge,
+    /// Before nothing.
+    down: Edge,
+    _stub: Stub,
+}
+
+fn table() -> HashMap<String, Row> {
+    let begin = README.find("## The refusal table").expect("the table");
+    let mut rows = HashMap::new();
+    for line in README[begin..].lines().skip(1).take_while(|line| !line.starts_with("## ")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, http, code, text, _] = cells[..] else { continue };
+        let Some(name) = name.strip_prefix('`').and_then(|name| name.strip_suffix('`')) else { continue };
+        let code = code.parse().ok().map(Code::from_number);
+        rows.insert(name.to_owned(), Row { http: http.parse().ok(), code, text: text.to_owned() });
+    }
+    rows
+}
+
+fn name(kind: Kind) -> String {
+    format!("{kind:?}").split('(').next().expect("a name").to_owned()
+}
+
+#[test]
+fn the_table_has_a_row_for_every_refusal_and_says_what_the_code_says() {
+    let table = table();
+    assert_eq!(table.len(), Kind::ALL.len());
+    for kind in Kind::ALL {
+        let row = table.get(&name(kind)).unwrap_or_else(|| panic!("no row for {kind:?}"));
+        assert_eq!(row.http.unwrap_or(kind.http()), kind.http(), "{kind:?}");
+        assert_eq!(row.code.unwrap_or(kind.code()), kind.code(), "{kind:?}");
+        if kind != Kind::BadRequest {
+            assert!(row.text.contains(&format!("`{}`", kind.reason())), "{kind:?}");
+        }
+    }
+}
+
+/// How a caller of this dialect meets this refusal, and on which edge; `None` if it cannot.
+fn provoked<'a>(kind: Kind, dialect: Dialect, edges: &'a Edges) -> Option<(&'a Edge, Ask)> {
+    use Dialect::*;
+    let path = match dialect {
+        ConnectStreamProto | ConnectStreamJson | RestLines | RestArray => SERVER,
+        _ => UNARY,
+    };
+    let get = matches!(dialect, ConnectGetProto | ConnectGetJson);
+    let frames = matches!(dialect, Grpc | GrpcJson | ConnectStreamProto | ConnectStreamJson) || dialect.is_web();
+    let connect = matches!(dialect, ConnectProto | ConnectJson | ConnectStreamProto | ConnectStreamJson) || get;
+    let hello = |query: &str| Ask::get(format!("/helloworld.Greeter/SayHello?connect=v1&{query}"));
+    let ask = || match dialect {
+        ConnectGetProto => hello("encoding=proto&message="),
+        ConnectGetJson => hello("encoding=json&message=%7B%7D"),
+        _ => dialect.ask(path, &["hi"]),
+    };
+    let stubbed = |how: &str| Some((&edges.stub, ask().header("x-stub", how)));
+    let good = |ask: Ask| Some((edges.good, ask));
+    let timeout = if connect { ("connect-timeout-ms", "80") } else { ("grpc-timeout", "80m") };
+    match kind {
+        // JSON on a path that is no method's is REST
+        Kind::NoRoute if get || dialect == ConnectJson => None,
+        Kind::NoRoute => good(Ask { path: "/no.such/Method".to_owned(), method: "POST", ..ask() }),
+        // GET is how these are called
+        Kind::WrongVerb if get => None,
+        Kind::WrongVerb if dialect == ConnectJson => None,
+        Kind::WrongVerb => good(Ask { method: "PUT", ..ask() }),
+        Kind::UnsupportedMediaType => match dialect {
+            Grpc => good(Ask::post(path, "application/grpc+thrift", "x")),
+            Web => good(Ask::post(path, "application/grpc-web+thrift", "x")),
+            WebText => good(Ask::post(path, "application/grpc-web-text+thrift", "x")),
+            ConnectProto => good(Ask::post(SERVER, "application/proto", "")),
+            ConnectStreamProto | ConnectStreamJson => good(Ask { path: UNARY.to_owned(), ..ask() }),
+            Rest => good(Ask::post(path, "text/plain", "x")),
+            _ => None,
+        },
+        Kind::UnknownEncoding if get => good(hello("encoding=json&message=%7B%7D&compression=gzip")),
+        Kind::UnknownEncoding if matches!(dialect, Grpc | Web | WebText) => None,
+        Kind::UnknownEncoding => {
+            let name = match dialect {
+                ConnectStreamProto | ConnectStreamJson => "connect-content-encoding",
+                _ if frames => "grpc-encoding",
+                _ => "content-encoding",
+            };
+            good(ask().header(name, "br"))
+        }
+        Kind::BadRequest => match dialect {
+            RestLines | RestArray => good(Ask { path: "/v1/echo:stream?massage=hi".to_owned(), ..ask() }),
+            ConnectGetJson => good(hello("encoding=json&message=%7B%22nome%22%3A1%7D")),
+            _ if dialect.is_json() => {
+                let wrong = String::from_utf8(dialect.coded("hi")).expect("JSON").replace("message", "massage");
+                let mut body = if frames { prefix(0, wrong.len()).to_vec() } else { Vec::new() };
+                body.extend_from_slice(wrong.as_bytes());
+                let body = if dialect.is_text() { text(&body) } else { body };
+                good(Ask { body, ..ask() })
+            }
+            _ => None,
+        },
+        Kind::HttpVersion => matches!(dialect, Grpc | GrpcJson).then(|| (edges.good, ask())),
+        Kind::Malformed if frames => {
+            let body = prefix(0x40, 0).to_vec();
+            good(Ask { body: if dialect.is_text() { text(&body) } else { body }, ..ask() })
+        }
+        Kind::Malformed => None,
+        // a URL of this size is refused by the door
+        Kind::TooLarge if get || matches!(dialect, RestLines | RestArray) => None,
+        Kind::TooLarge => good(dialect.ask(path, &[&"x".repeat(70_000)])),
+        Kind::BadHeader => good(ask().header(timeout.0, "soon")),
+        Kind::Deadline => Some((&edges.stub, ask().header(timeout.0, timeout.1))),
+        Kind::Idle => {
+            let streams = frames && path == SERVER || matches!(dialect, Grpc | GrpcJson) || dialect.is_web();
+            streams.then(|| (&edges.stub, ask().header("x-stub", "open, then silence")))
+        }
+        Kind::UpstreamDown => Some((&edges.down, ask())),
+        Kind::NoStatus => stubbed("html"),
+        Kind::BadAnswer => stubbed("flags"),
+        Kind::UpstreamHttp(_) => stubbed("http 503"),
+        Kind::UpstreamReset(_) => stubbed("reset"),
+        Kind::NotSupported => {
+            (dialect == Rest).then(|| (edges.good, Ask { path: "/v1/echo:join".to_owned(), ..ask() }))
+        }
+        // nobody is left to read it
+        Kind::Cancelled => None,
+        // new connections are not taken, and streams are refused by HTTP/2 itself
+        Kind::Draining => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> Vec<u8> {
+    use base64::Engine;
+    super::dialects::BASE64.encode(bytes).into_bytes()
+}
+
+fn check(kind: Kind, dialect: Dialect, row: &Row, answer: &Answer, told: &Told) {
+    let at = format!("{kind:?} in {dialect:?}: {told:?}");
+    let code = row.code.unwrap_or(kind.code());
+    assert_eq!(told.code, Some(code), "{at}");
+    assert!(!told.message.is_empty() && told.messages.is_empty() && !told.cut, "{at}");
+    let http = match dialect {
+        _ if dialect.is_rest() => row.http.unwrap_or(kind.http()),
+        _ if dialect.has_http_code() => code.http(),
+        _ => 200,
+    };
+    assert_eq!(answer.status, http, "{at}");
+    if kind == Kind::BadRequest {
+        assert_eq!(told.detail_types(), ["google.rpc.BadRequest"], "{at}");
+    } else {
+        assert_eq!(told.reason(), kind.reason(), "{at}");
+    }
+    let get = matches!(dialect, Dialect::ConnectGetProto | Dialect::ConnectGetJson);
+    for (kinds, header) in [
+        (Kind::WrongVerb, "allow"),
+        (Kind::UnsupportedMediaType, "accept-post"),
+        (Kind::UnknownEncoding, "grpc-accept-encoding"),
+    ] {
+        if kind == kinds {
+            let promised = row.text.to_ascii_lowercase().contains(header);
+            assert!(promised && (get || !answer.header(header).is_empty()), "{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_told_in_every_dialect() {
+    let stub = Stub::start().await;
+    let idle = "settings: [{match: \"*\", idle_timeout: 100ms}]";
+    let edges = Edges {
+        good: shared(),
+        stub: Edge::before(&format!("h2c://{}", stub.address), idle).await,
+        down: Edge::before("h2c://127.0.0.1:1", "").await,
+        _stub: stub,
+    };
+    let table = table();
+    let mut met = HashMap::<String, usize>::new();
+    for kind in Kind::ALL {
+        for dialect in ALL {
+            let Some((edge, ask)) = provoked(kind, dialect, &edges) else { continue };
+            let over_h1 = kind == Kind::HttpVersion || !matches!(dialect, Dialect::Grpc | Dialect::GrpcJson);
+            let over_h2 = kind != Kind::HttpVersion;
+            for transport in [Transport::Http1, Transport::Http2] {
+                if (transport == Transport::Http1 && !over_h1) || (transport == Transport::Http2 && !over_h2) {
+                    continue;
+                }
+                let answer = edge.ask(transport, &ask).await;
+                assert!(answer.status != 0, "{kind:?} in {dialect:?} over {transport:?}: {answer:?}");
+                check(kind, dialect, &table[&name(kind)], &answer, &dialect.read(&answer));
+                *met.entry(name(kind)).or_default() += 1;
+            }
+        }
+    }
+    let unmet: Vec<_> = Kind::ALL.into_iter().map(name).filter(|name| !met.contains_key(name)).collect();
+    assert_eq!(unmet, ["Cancelled", "Draining"]);
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_the_caller_probably_meant() {
+    let ask = Ask::get("/v1/echo:stream?massage=hi");
+    let answer = shared().ask(Transport::Http1, &ask).await;
+    assert!(answer.text().contains("message"), "{}", answer.text());
+    let answer = shared().ask(Transport::Http1, &Dialect::Rest.ask(CLIENT, &["a"])).await;
+    assert_eq!(answer.status, 200);
+}
