@@ -70,6 +70,19 @@ pub fn forwardable_answer(headers: &mut HeaderMap, frames_pass: bool) {
     });
 }
 
+/// Trailing metadata as header fields with the prefix `trailer-`.
+pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: HeaderMap) {
+    let mut last = None;
+    for (name, value) in trailers {
+        if let Some(name) = name {
+            last = HeaderName::try_from(format!("trailer-{name}")).ok();
+        }
+        if let Some(name) = &last {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
 /// Removes what is not to be kept. Most calls have two or three such fields.
 fn retain(headers: &mut HeaderMap, keep: impl Fn(About) -> bool) {
     let mut doomed: [Option<HeaderName>; 8] = Default::default();
