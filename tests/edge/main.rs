@@ -3,5 +3,13 @@
 mod dialects;
 mod support;
 
+mod cors;
+mod deadline;
+mod drain;
+mod flow;
+mod limits;
 mod matrix;
 mod refusals;
+mod reload;
+mod routes;
+mod upstream_down;

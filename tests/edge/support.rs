@@ -1,7 +1,7 @@
 //! An edge with the demo's upstream behind it, and one bare client per transport. The clients share no code with the
 //! edge: what they read is what goes over the wire.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -106,18 +106,18 @@ impl Edge {
 
     /// An edge before this upstream.
     pub async fn before(upstream: &str, more: &str) -> Edge {
+        Edge::with(upstream, &protos(), more).await
+    }
+
+    /// An edge before this upstream, with the `.proto` files of this folder.
+    pub async fn with(upstream: &str, protos: &Path, more: &str) -> Edge {
         let folder = TempDir::new().expect("a folder");
-        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-        let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("a file");
-        write("cert.pem", pair.cert.pem());
-        write("key.pem", pair.signing_key.serialize_pem());
-        write("edge.yaml", configuration(upstream, &protos(), more));
+        let certificate = write_files(folder.path(), &configuration(upstream, protos, more));
         let origin =
             Origin { file: Some(folder.path().join("edge.yaml")), flags: Flags::default(), purpose: Purpose::Serve };
         let running = start(origin).await;
         let (clear, tls) = (running.addresses()[0], running.addresses()[1]);
         let admin = running.admin_address().expect("an admin address");
-        let certificate = pair.cert.der().clone();
         Edge { clear, tls, admin, running, upstream: None, certificate, folder }
     }
 
@@ -154,6 +154,72 @@ impl Edge {
     /// The sample of `/metrics` of this name.
     pub async fn metric(&self, name: &str) -> i64 {
         metric(self.admin, name).await
+    }
+}
+
+/// Writes the configuration and a certificate for `localhost`.
+fn write_files(folder: &Path, configuration: &str) -> CertificateDer<'static> {
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+    write("cert.pem", &pair.cert.pem());
+    write("key.pem", &pair.signing_key.serialize_pem());
+    write("edge.yaml", configuration);
+    pair.cert.der().clone()
+}
+
+/// `transom serve` as a process of its own; killed when it falls.
+pub struct Process {
+    pub child: std::process::Child,
+    pub clear: SocketAddr,
+    pub admin: SocketAddr,
+    _folder: TempDir,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Before this upstream; `more` is added to its configuration.
+    pub fn start(upstream: SocketAddr, more: &str) -> Process {
+        let folder = TempDir::new().expect("a folder");
+        let admin = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a port");
+        let text = configuration(&format!("h2c://{upstream}"), &protos(), more);
+        write_files(
+            folder.path(),
+            &text.replace("admin: {address: \"127.0.0.1:0\"}", &format!("admin: {{address: \"{admin}\"}}")),
+        );
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_transom"))
+            .arg("serve")
+            .arg(folder.path().join("edge.yaml"))
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the edge");
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let listening = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split("listening on ").nth(1)?.trim().parse().ok());
+        // what it says later is read, so that it never waits for a reader
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Process { child, clear: listening.expect("an address"), admin, _folder: folder }
+    }
+
+    /// Resident memory, bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
