@@ -113,7 +113,9 @@ impl Bench {
 async fn connect(server: &Running) -> SendRequest<Bytes> {
     let socket = TcpStream::connect(server.address()).await.expect("a socket");
     let mut http2 = h2::client::Builder::new();
-    let (client, connection) = http2.initial_window_size(1 << 20).handshake(socket).await.expect("a connection");
+    // a connection window beyond all streams' together: a stream that is not read does not starve the others
+    http2.initial_window_size(1 << 20).initial_connection_window_size(64 << 20);
+    let (client, connection) = http2.handshake(socket).await.expect("a connection");
     tokio::spawn(connection);
     client.ready().await.expect("a client")
 }
@@ -372,6 +374,7 @@ async fn a_stream_breaks_off_in_three_ways() {
 
     let mut closed = bench.start(SERVER, &metadata("2 close"));
     closed.send(&said("hi")).await;
+    closed.close();
     assert!(closed.rest::<EchoResponse>().await.is_err());
     assert!(bench.client.clone().ready().await.is_err(), "the connection is gone");
 }

@@ -56,7 +56,7 @@ pub struct Field {
     pub check_utf8: bool,
 }
 
-/// The names of a field in one text: `"jsonName":`, then whatever of the JSON name and the proto name is not in there
+/// The names of a field in one text: `,"jsonName":`, then whatever of the JSON name and the proto name is not in there
 /// already. Most fields need no more than the first part.
 #[derive(Debug)]
 pub(super) struct FieldNames {
@@ -238,8 +238,14 @@ impl Field {
 
     /// `"jsonName":`, escaped and ready to be written.
     #[inline]
-    pub fn json_key(&self) -> &str {
-        self.names.part((0, self.names.key_len))
+    pub fn json_key(&self) -> &[u8] {
+        self.next_json_key().get(1..).unwrap_or_default()
+    }
+
+    /// The same with a comma in front: what follows the member before it.
+    #[inline]
+    pub fn next_json_key(&self) -> &[u8] {
+        self.names.text.as_bytes().get(..self.names.key_len as usize).unwrap_or_default()
     }
 
     #[inline]
@@ -258,10 +264,10 @@ impl Field {
 impl FieldNames {
     pub(super) fn new(json: &str, name: &str) -> FieldNames {
         let quoted = serde_json::Value::from(json).to_string();
-        let mut text = format!("{quoted}:");
+        let mut text = format!(",{quoted}:");
         let key_len = text.len();
         let json_at = if quoted.len() == json.len() + 2 {
-            (1, json.len())
+            (2, json.len())
         } else {
             text.push_str(json);
             (key_len, json.len())

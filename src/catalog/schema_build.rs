@@ -290,7 +290,7 @@ mod tests {
             let message = schema.message(schema.find("t.M").expect("found"));
             for i in 1..=count {
                 let (at, found) = message.field_by_number(i as u32 * 3).expect("by number");
-                assert_eq!(found.json_key(), format!("\"someName{i}\":"));
+                assert_eq!(found.json_key(), format!("\"someName{i}\":").as_bytes());
                 assert_eq!(message.field_by_name(&format!("some_name{i}")).map(|f| f.0), Some(at));
                 assert_eq!(message.field_by_name(&format!("someName{i}")).map(|f| f.0), Some(at));
                 assert!(message.field_by_number(i as u32 * 3 + 1).is_none());
@@ -392,7 +392,7 @@ mod tests {
         let schema =
             build(file("proto3", DescriptorProto { name: Some("M".into()), field: vec![odd], ..Default::default() }));
         let found = &schema.message(MessageId(0)).fields[0];
-        assert_eq!((found.json_key(), found.json_name(), found.name()), ("\"a\\\"b\":", "a\"b", "plain"));
+        assert_eq!((found.json_key(), found.json_name(), found.name()), (&b"\"a\\\"b\":"[..], "a\"b", "plain"));
         assert!(std::mem::size_of::<Field>() <= 72, "170,000 of them: {}", std::mem::size_of::<Field>());
     }
 }

@@ -1,8 +1,10 @@
 //! The configuration: YAML and flags, to settled values. In two stages, *written* (what the user said, with places) and
 //! *settled* (checked and complete); every mistake is found in one run.
 //!
-//!     file -> load (text to tree) -> written (typed, with places) <- flags
-//!                                        -> settle (names, files, defaults) -> Settled
+//! ```text
+//! file -> load (text to tree) -> written (typed, with places) <- flags
+//!                                    -> settle (names, files, defaults) -> Settled
+//! ```
 
 mod certificate;
 mod complete;

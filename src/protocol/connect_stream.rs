@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::Codec;
 use super::answer::{Answer, AnswerForm, DetailForm, Due, End, Ending, HeadOut, WholeOut};
 use super::connect_unary::put_error;
-use super::rest::put_json_string;
+use super::json_text::put_json_string;
 use crate::wire::prefix;
 
 /// Flag of the last envelope.

@@ -4,10 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::Codec;
 use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
-use super::{Codec, rest};
+use super::json_text::put_json_string;
+use super::metadata::append_trailers;
 
 /// The answer to a Connect unary call.
 #[derive(Debug)]
@@ -70,19 +72,6 @@ impl Answer for ConnectUnary {
     }
 }
 
-/// Trailing metadata as header fields with the prefix `trailer-`.
-pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: HeaderMap) {
-    let mut last = None;
-    for (name, value) in trailers {
-        if let Some(name) = name {
-            last = HeaderName::try_from(format!("trailer-{name}")).ok();
-        }
-        if let Some(name) = &last {
-            headers.append(name.clone(), value);
-        }
-    }
-}
-
 /// `{"code": ..., "message": ..., "details": [{"type", "value", "debug"}]}`.
 pub(super) fn put_error(out: &mut Vec<u8>, end: &End) {
     out.extend_from_slice(b"{\"code\":\"");
@@ -90,7 +79,7 @@ pub(super) fn put_error(out: &mut Vec<u8>, end: &End) {
     out.push(b'"');
     if !end.status.message.is_empty() {
         out.extend_from_slice(b",\"message\":");
-        rest::put_json_string(out, &end.status.message);
+        put_json_string(out, &end.status.message);
     }
     if !end.details.is_empty() {
         out.extend_from_slice(b",\"details\":[");
@@ -107,7 +96,7 @@ pub(super) fn put_error(out: &mut Vec<u8>, end: &End) {
 
 fn put_detail(out: &mut Vec<u8>, detail: &Detail) {
     out.extend_from_slice(b"{\"type\":");
-    rest::put_json_string(out, detail.any.type_name());
+    put_json_string(out, detail.any.type_name());
     out.extend_from_slice(b",\"value\":\"");
     out.extend_from_slice(STANDARD_NO_PAD.encode(&detail.any.value).as_bytes());
     out.push(b'"');

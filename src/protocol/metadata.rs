@@ -1,9 +1,6 @@
 //! Which header fields are metadata and which belong to a hop.
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -11,34 +8,54 @@ pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-messag
 pub(super) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_GRPC_WEB: HeaderName = HeaderName::from_static("x-grpc-web");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// What a field is about, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// The application: metadata.
+    Application,
+    /// This hop's connection (RFC 9110 section 7.6.1).
+    Hop,
+    /// `Connection`, which names more fields of the hop.
+    Connection,
+    /// The body as it stands on this hop, or what this caller accepts.
+    Body,
+    /// How gRPC messages are compressed, which holds for as long as frames pass.
+    Compression,
+    /// Reserved by gRPC or Connect.
+    Reserved,
+}
+
+/// Reads a name once, for asking the map for each of twenty names costs more than a small call has to spend.
+fn about(name: &str) -> About {
+    match name {
+        "connection" => About::Connection,
+        "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings" => {
+            About::Hop
+        }
+        "host" | "content-length" | "content-type" | "accept" | "accept-encoding" | "expect" | "x-grpc-web" => {
+            About::Body
+        }
+        "grpc-encoding" | "grpc-accept-encoding" | "content-encoding" => About::Compression,
+        _ if name.starts_with("grpc-") || name.starts_with("connect-") => About::Reserved,
+        _ => About::Application,
+    }
+}
 
 /// Turns a caller's header fields into the request metadata that goes upstream: hop-by-hop fields go, gRPC's own are
 /// set. With `frames_pass` the caller's frames go upstream as they are, and so do the fields that say how they are
 /// compressed; otherwise messages are ours, and never compressed.
 pub fn forwardable_request(headers: &mut HeaderMap, frames_pass: bool) {
-    remove_hop_by_hop(headers);
-    for name in [HOST, CONTENT_LENGTH, ACCEPT, ACCEPT_ENCODING, X_GRPC_WEB, EXPECT] {
-        headers.remove(name);
-    }
-    if !frames_pass {
-        headers.remove(CONTENT_ENCODING);
-        remove_prefixed(headers, "grpc-");
-        remove_prefixed(headers, "connect-");
-        headers.insert(GRPC_ACCEPT_ENCODING, IDENTITY);
-    } else if !headers.contains_key(GRPC_ACCEPT_ENCODING) {
-        headers.insert(GRPC_ACCEPT_ENCODING, IDENTITY);
-    }
+    retain(headers, |about| match about {
+        About::Application => true,
+        About::Compression | About::Reserved => frames_pass,
+        About::Hop | About::Connection | About::Body => false,
+    });
+    headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY);
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
 }
-
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-const EXPECT: HeaderName = http::header::EXPECT;
 
 /// Rids the upstream's header fields (or trailers) of what is not for callers. With `frames_pass` the fields that say
 /// how messages are compressed stay.
@@ -46,35 +63,64 @@ pub fn forwardable_answer(headers: &mut HeaderMap, frames_pass: bool) {
     if headers.is_empty() {
         return;
     }
-    remove_hop_by_hop(headers);
-    headers.remove(CONTENT_TYPE);
-    headers.remove(CONTENT_LENGTH);
-    if !frames_pass {
-        headers.remove(GRPC_ENCODING);
-        headers.remove(GRPC_ACCEPT_ENCODING);
-    }
+    retain(headers, |about| match about {
+        About::Application | About::Reserved => true,
+        About::Compression => frames_pass,
+        About::Hop | About::Connection | About::Body => false,
+    });
 }
 
-/// RFC 9110 section 7.6.1: `Connection`, what it names, and the fields that are about a connection by themselves.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(value) = headers.remove(CONNECTION)
-        && let Ok(names) = value.to_str()
-    {
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            headers.remove(name);
+/// Trailing metadata as header fields with the prefix `trailer-`.
+pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: HeaderMap) {
+    let mut last = None;
+    for (name, value) in trailers {
+        if let Some(name) = name {
+            last = HeaderName::try_from(format!("trailer-{name}")).ok();
+        }
+        if let Some(name) = &last {
+            headers.append(name.clone(), value);
         }
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS] {
-        headers.remove(name);
+}
+
+/// Removes what is not to be kept. Most calls have two or three such fields.
+fn retain(headers: &mut HeaderMap, keep: impl Fn(About) -> bool) {
+    let mut doomed: [Option<HeaderName>; 8] = Default::default();
+    loop {
+        let mut found = 0;
+        let mut connection = false;
+        for name in headers.keys() {
+            let about = about(name.as_str());
+            if keep(about) {
+                continue;
+            }
+            connection |= about == About::Connection;
+            let Some(slot) = doomed.get_mut(found) else { break };
+            *slot = Some(name.clone());
+            found += 1;
+        }
+        if connection {
+            remove_named(headers);
+        }
+        for name in doomed.iter_mut().filter_map(Option::take) {
+            headers.remove(name);
+        }
+        if found < doomed.len() {
+            return;
+        }
     }
 }
 
-fn remove_prefixed(headers: &mut HeaderMap, prefix: &str) {
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
-    for name in doomed {
-        headers.remove(name);
+/// Removes the fields that `Connection` names.
+fn remove_named(headers: &mut HeaderMap) {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<String> = named.flat_map(|value| value.split(',')).map(|name| name.trim().to_owned()).collect();
+    for name in named.iter().filter(|name| !name.is_empty()) {
+        headers.remove(name.as_str());
     }
 }
+
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 #[cfg(test)]
 mod tests {
@@ -113,6 +159,32 @@ mod tests {
         forwardable_request(&mut headers, false);
         assert!(!headers.contains_key("grpc-timeout") && !headers.contains_key("grpc-internal-x"));
         assert_eq!(headers["grpc-accept-encoding"], "identity");
+    }
+
+    #[test]
+    fn any_number_of_fields_can_go() {
+        let mut headers = map(&[
+            ("connection", "x-1, x-2,,close"),
+            ("x-1", "1"),
+            ("x-2", "1"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "1"),
+            ("te", "1"),
+            ("trailer", "1"),
+            ("transfer-encoding", "1"),
+            ("upgrade", "1"),
+            ("http2-settings", "1"),
+            ("host", "1"),
+            ("content-length", "1"),
+            ("content-type", "1"),
+            ("accept", "1"),
+            ("accept-encoding", "1"),
+            ("expect", "1"),
+            ("x-grpc-web", "1"),
+            ("x-app", "1"),
+        ]);
+        forwardable_answer(&mut headers, true);
+        assert_eq!(headers, map(&[("x-app", "1")]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod connect_unary;
 mod family;
 mod grpc;
 mod grpc_web;
+mod json_text;
 mod metadata;
 mod registry;
 mod rest;

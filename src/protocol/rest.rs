@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
 use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
-use super::connect_unary::append_trailers;
+use super::json_text::put_json_string;
+use super::metadata::append_trailers;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -88,23 +89,6 @@ fn put_detail(out: &mut Vec<u8>, detail: &Detail) {
     out.extend_from_slice(b",\"value\":\"");
     out.extend_from_slice(STANDARD.encode(&detail.any.value).as_bytes());
     out.extend_from_slice(b"\"}");
-}
-
-/// A JSON string, quoted and escaped.
-pub(super) fn put_json_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One call from head to end.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -79,7 +80,13 @@ impl Handler {
 
     /// Carries one call: the answer's head when it is due, its body to be polled by the door. Dropping the future or
     /// the body cancels the call and resets its upstream stream.
-    pub async fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> Response<Body> {
+    ///
+    /// The future is boxed: it is some 3 KB, and a door moves what it is given several times.
+    pub fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        Box::pin(self.opened(head, inbound))
+    }
+
+    async fn opened(self: Arc<Self>, head: Head, inbound: Inbound) -> Response<Body> {
         let tables = self.tables.load_full();
         let Some(cors) = &tables.cors else { return self.carry(&tables, head, inbound).await };
         if let Some((status, headers)) = cors.preflight(&head.parts.method, &head.parts.headers) {

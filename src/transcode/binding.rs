@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::leaf::Leaf;
-use super::{MAX_DEPTH, suggest, text};
+use super::{MAX_DEPTH, text};
 use crate::catalog::{Field, FieldPath, Known, Label, Message, MessageId, Schema};
 use crate::status::FieldViolation;
+use crate::wire::closest;
 
 /// More mistakes than this in one request are not listed: the answer stays readable, and small.
 const MOST_VIOLATIONS: usize = 50;
@@ -215,7 +216,7 @@ fn takes_text(schema: &Schema, field: &Field) -> Result<(), String> {
 
 fn unknown(message: &Message, before: &str, step: &str) -> String {
     let names = message.fields.iter().flat_map(|field| [field.json_name(), field.name()]);
-    match suggest::closest(step, names) {
+    match closest(step, names) {
         Some(near) => format!("unknown query parameter (did you mean \"{before}{near}\"?)"),
         None => "unknown query parameter".into(),
     }

@@ -224,14 +224,7 @@ impl<'a> JsonReader<'a> {
     #[inline]
     fn single(&mut self, field: &'a Field, elide: bool, out: &mut Vec<u8>, depth: u32) -> Outcome<()> {
         match field.kind {
-            Kind::String => {
-                let text = self.string()?;
-                if !(elide && text.is_empty()) {
-                    put_varint(out, field.tag.into());
-                    put_varint(out, text.len() as u64);
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
+            Kind::String => self.text(field, elide, out)?,
             Kind::Bytes => {
                 let start = out.len();
                 put_varint(out, field.tag.into());
@@ -254,6 +247,30 @@ impl<'a> JsonReader<'a> {
                     put_scalar(kind, bits, out);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reads a string field; text without escapes, whose length is known, is copied once.
+    #[inline]
+    fn text(&mut self, field: &Field, elide: bool, out: &mut Vec<u8>) -> Outcome<()> {
+        if self.tokens.peek()? != b'"' {
+            return Err(self.wrong("a string"));
+        }
+        let mut opened = None;
+        self.tokens.string_to(out, |out, len| match len {
+            Some(0) if elide => {}
+            Some(len) => {
+                put_varint(out, field.tag.into());
+                put_varint(out, len as u64);
+            }
+            None => {
+                put_varint(out, field.tag.into());
+                opened = Some(open(out));
+            }
+        })?;
+        if let Some(at) = opened {
+            close(out, at);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::key_set::{KeySet, Seen};
 use super::regroup::{Group, regroup};
 use super::{MAX_DEPTH, PrintOptions, number, text};
 use crate::catalog::{EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
-use crate::wire::{Cursor, Malformed, Piece, special, unzigzag};
+use crate::wire::{Cursor, Malformed, Piece, plain_ascii, special, unzigzag};
 
 /// Prints an encoded message as canonical JSON ("ProtoJSON"), appended to `out`. On an error `out` is as it was.
 ///
@@ -200,13 +200,18 @@ impl<'a> Printer<'a> {
                     }
                 },
             };
-            let piece = cursor.piece(tag)?;
             if field.label == Label::Singular {
                 next = index + 1;
                 if tag & 7 == field.kind.wire_type() {
-                    self.singular(index, field, &piece, &mut object, out, depth).map_err(|stop| stop.within(field))?;
+                    self.singular(index, field, &mut cursor, &mut object, out, depth)
+                        .map_err(|stop| stop.within(field))?;
+                } else {
+                    cursor.piece(tag)?;
                 }
-            } else if takes(field, tag & 7) && !is_empty_run(field, tag & 7, &piece) {
+                continue;
+            }
+            let piece = cursor.piece(tag)?;
+            if takes(field, tag & 7) && !is_empty_run(field, tag & 7, &piece) {
                 // A run goes on with the same tag, or is over.
                 next = if cursor.goes_on(tag) { index } else { index + 1 };
                 self.run(index, field, tag & 7, &piece, &mut object, out, depth).map_err(|stop| stop.within(field))?;
@@ -219,27 +224,60 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// A field of which there is one value.
-    #[inline]
+    /// A field of which there is one value, of the wire type that it should have. Reads what it needs by its kind.
+    #[inline(always)]
     fn singular(
         &self,
         index: u16,
         field: &'a Field,
-        piece: &Piece<'_>,
+        cursor: &mut Cursor<'_>,
         object: &mut Object<'_>,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
-        if !shows(self.schema, field.kind, piece.bits) {
-            return Ok(());
+        let elides = field.presence == Presence::Implicit && !self.options.print_unset;
+        match field.kind {
+            Kind::String => {
+                let bytes = cursor.bytes()?;
+                object.begin(index, field.oneof, out)?;
+                if elides && bytes.is_empty() {
+                    return Ok(());
+                }
+                self.next_key(field, object, out);
+                print_utf8(bytes, out)
+            }
+            Kind::Bytes | Kind::Group(_) | Kind::Message(_) => {
+                let piece = cursor.piece(field.tag)?;
+                object.begin(index, field.oneof, out)?;
+                if elides && piece.bytes.is_empty() && field.kind == Kind::Bytes {
+                    return Ok(());
+                }
+                self.next_key(field, object, out);
+                self.value(field.kind, &piece, out, depth)
+            }
+            kind => {
+                let bits = cursor.packed(kind.wire_type())?;
+                if !shows(self.schema, kind, bits) {
+                    return Ok(());
+                }
+                object.begin(index, field.oneof, out)?;
+                if !(elides && bits == 0) {
+                    self.next_key(field, object, out);
+                    self.scalar(kind, bits, out);
+                }
+                Ok(())
+            }
         }
-        object.begin(index, field.oneof, out)?;
-        if self.is_elided(field, piece) {
-            return Ok(());
+    }
+
+    /// The member's key, with a comma if a member stands before it.
+    #[inline]
+    fn next_key(&self, field: &Field, object: &mut Object<'_>, out: &mut Vec<u8>) {
+        if object.is_empty || self.options.proto_names {
+            object.comma(out);
+            return self.key(field, out);
         }
-        object.comma(out);
-        self.key(field, out);
-        self.value(field.kind, piece, out, depth)
+        out.extend_from_slice(field.next_json_key());
     }
 
     /// A repeated field or a map: one value or entry, or a packed run of values.
@@ -257,8 +295,7 @@ impl<'a> Printer<'a> {
         let (opening, closing) = if field.label == Label::Map { (b'{', b'}') } else { (b'[', b']') };
         if object.current != Some(index) {
             object.begin(index, None, out)?;
-            object.comma(out);
-            self.key(field, out);
+            self.next_key(field, object, out);
             out.push(opening);
             object.closing = closing;
             object.current = Some(index);
@@ -481,7 +518,7 @@ impl<'a> Printer<'a> {
     #[inline]
     pub(super) fn value(&self, kind: Kind, piece: &Piece<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         match kind {
-            Kind::String => print_text(utf8(piece.bytes)?, out),
+            Kind::String => print_utf8(piece.bytes, out)?,
             Kind::Message(id) | Kind::Group(id) => return self.message(id, piece.bytes, out, depth + 1),
             Kind::Bytes => {
                 out.push(b'"');
@@ -536,7 +573,7 @@ impl<'a> Printer<'a> {
             print_text(field.name(), out);
             out.push(b':');
         } else {
-            out.extend_from_slice(field.json_key().as_bytes());
+            out.extend_from_slice(field.json_key());
         }
     }
 
@@ -573,7 +610,7 @@ impl<'w> Object<'w> {
     }
 
     /// Begins the run of another field; stops if there was one of it, or of another member of its oneof, already.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, index: u16, oneof: Option<u16>, out: &mut Vec<u8>) -> Result<(), Stop> {
         self.end_run(out);
         let is_new = self.fields.insert(index);
@@ -658,6 +695,20 @@ fn put_quoted(value: impl itoa::Integer, out: &mut Vec<u8>) {
 #[inline]
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Stop> {
     std::str::from_utf8(bytes).map_err(|_| Stop::bad("a string is not UTF-8"))
+}
+
+/// Prints the bytes of a string, which must be UTF-8. Most are ASCII without anything to escape, which one scan tells.
+#[inline]
+fn print_utf8(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
+    if plain_ascii(bytes) == bytes.len() {
+        out.reserve(bytes.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+    } else {
+        print_text(utf8(bytes)?, out);
+    }
+    Ok(())
 }
 
 /// Prints a string with its quotes; only what JSON demands is escaped.

@@ -101,11 +101,11 @@ impl<'a> Tokens<'a> {
     /// Reads `"name":`, given exactly so, if it is next. True for most members of most texts, and much quicker than
     /// reading a name and looking it up.
     #[inline]
-    pub fn take_key(&mut self, key: &str) -> bool {
+    pub fn take_key(&mut self, key: &[u8]) -> bool {
         if self.peek().is_err() {
             return false;
         }
-        let found = self.bytes().get(self.at..).is_some_and(|rest| rest.starts_with(key.as_bytes()));
+        let found = self.bytes().get(self.at..).is_some_and(|rest| starts_with(rest, key));
         self.at += if found { key.len() } else { 0 };
         found
     }
@@ -136,17 +136,48 @@ impl<'a> Tokens<'a> {
 
     /// The rest of a string whose first special byte is at `end`.
     #[cold]
-    fn escaped(&mut self, mut end: usize) -> Result<String, BadJson> {
-        let mut text = String::new();
+    fn escaped(&mut self, end: usize) -> Result<String, BadJson> {
+        let mut text = Vec::new();
+        self.unescape(end, &mut text)?;
+        // Pieces of a text, cut at ASCII characters, and whole characters: it cannot fail.
+        String::from_utf8(text).or_else(|_| self.bad("the text is not UTF-8"))
+    }
+
+    /// Reads a string, decoded, to the end of `out`, after what `before` writes there given the length; only for a string without
+    /// escapes is the length known beforehand.
+    #[inline]
+    pub fn string_to(
+        &mut self,
+        out: &mut Vec<u8>,
+        before: impl FnOnce(&mut Vec<u8>, Option<usize>),
+    ) -> Result<(), BadJson> {
+        let from = self.at + 1;
+        let end = special(self.bytes(), from);
+        if self.bytes().get(end) == Some(&b'"') {
+            self.at = end + 1;
+            before(out, Some(end - from));
+            out.extend_from_slice(self.bytes().get(from..end).unwrap_or_default());
+            return Ok(());
+        }
+        self.at = from;
+        before(out, None);
+        self.unescape(end, out)
+    }
+
+    /// Decodes the rest of a string, up to and including its closing quote; its first special byte is at `end`.
+    fn unescape(&mut self, mut end: usize, out: &mut Vec<u8>) -> Result<(), BadJson> {
         loop {
-            text.push_str(self.text.get(self.at..end).unwrap_or_default());
+            out.extend_from_slice(self.bytes().get(self.at..end).unwrap_or_default());
             self.at = end;
             match self.bytes().get(end) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(text);
+                    return Ok(());
                 }
-                Some(b'\\') => text.push(self.escape()?),
+                Some(b'\\') => {
+                    let letter = self.escape()?;
+                    out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 Some(_) => return self.bad("a control character must be escaped in a string"),
                 None => return self.bad("a string is not ended"),
             }
@@ -335,6 +366,20 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// `rest.starts_with(key)`, eight bytes at a time in place: keys are too short to be worth a call of memcmp.
+#[inline]
+fn starts_with(rest: &[u8], key: &[u8]) -> bool {
+    let Some(rest) = rest.get(..key.len()) else { return false };
+    let (Some(last), Some(key_last)) = (rest.last_chunk::<8>(), key.last_chunk::<8>()) else { return rest == key };
+    let words = rest.as_chunks::<8>().0.iter().zip(key.as_chunks::<8>().0);
+    for (word, key_word) in words {
+        if u64::from_ne_bytes(*word) != u64::from_ne_bytes(*key_word) {
+            return false;
+        }
+    }
+    u64::from_ne_bytes(*last) == u64::from_ne_bytes(*key_last)
+}
+
 const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// The index of the first byte at or after `at` that cannot stand in a JSON string as it is: `"`, `\`, below 0x20; the
@@ -365,6 +410,33 @@ pub fn special(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at.min(text.len())
+}
+
+/// The index of the first byte that is special (see [`special`]) or not ASCII; the length of the text if there is none.
+#[inline]
+pub fn plain_ascii(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        // Without bytes above 0x7f, the tests of `special` need not look at the high bits of `word`.
+        let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+        let slash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+        let hit = (quote | slash | word.wrapping_sub(ONES * 0x20) | word) & HIGH;
+        if hit != 0 {
+            return at + (hit.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = text.get(at)
+        && (0x20..0x80).contains(&byte)
+        && byte != b'"'
+        && byte != b'\\'
+    {
+        at += 1;
+    }
+    at
 }
 
 /// The length of the JSON number that `text` starts with (RFC 8259, section 6).
@@ -422,6 +494,12 @@ mod tests {
                     let mut text = plain.clone();
                     text[at] = byte;
                     assert_eq!(special(&text, 0), at, "{text:?}");
+                    let mut ascii = vec![b'~'; len];
+                    assert_eq!(plain_ascii(&ascii), len);
+                    ascii[at] = byte;
+                    assert_eq!(plain_ascii(&ascii), at, "{ascii:?}");
+                    ascii[at] = 0x80 + byte;
+                    assert_eq!(plain_ascii(&ascii), at, "{ascii:?}");
                     assert_eq!(special(&text, at + 1), len, "{text:?}");
                 }
             }

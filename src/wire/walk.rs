@@ -52,8 +52,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a varint of at most ten bytes.
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Malformed> {
+        // One byte is what most are: tags, lengths, small numbers.
+        if let [byte, rest @ ..] = self.rest
+            && *byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let (value, used) = varint(self.rest).ok_or(Malformed("a varint is cut short or too long"))?;
         self.rest = self.rest.get(used..).ok_or(CUT_SHORT)?;
         Ok(value)

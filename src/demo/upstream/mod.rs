@@ -4,9 +4,13 @@
 //! their contracts stand in the comments of `protos/*.proto`. It is also a small example of what a gRPC server has
 //! to do: deadlines, flow control both ways, cancellation, trailers-only answers, error details.
 //!
-//!     let running = Upstream::start(([127, 0, 0, 1], 0).into())?;
-//!     println!("h2c://{}", running.address());
-//!     running.shutdown();
+//! ```
+//! # use transom::demo::upstream::Upstream;
+//! let running = Upstream::start(([127, 0, 0, 1], 0).into())?;
+//! println!("h2c://{}", running.address());
+//! running.shutdown();
+//! # std::io::Result::Ok(())
+//! ```
 //!
 //! | file | what |
 //! | --- | --- |

@@ -1,6 +1,6 @@
 #![no_main]
 
 #[path = "../transcode.rs"]
-mod transcode;
+mod wire;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| transcode::wire_print(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wire::wire_print(data));

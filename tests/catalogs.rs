@@ -1,0 +1,182 @@
+//! Every example under `catalogs/` runs: the real program serves it before the demo's upstream, and answers a call.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use transom::demo::upstream::{Running, Upstream};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running `transom serve`; killed when it is dropped.
+struct Edge {
+    process: Child,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Edge {
+    /// Serves an example on free ports, one per listener of the file.
+    fn serve(example: &str, listeners: usize, environment: &[(&str, String)]) -> Edge {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogs").join(example);
+        Edge::start(&[file.to_str().unwrap()], listeners, environment)
+    }
+
+    fn start(arguments: &[&str], listeners: usize, environment: &[(&str, String)]) -> Edge {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_transom"));
+        command.arg("serve").args(arguments).args(["--admin", "127.0.0.1:0", "--workers", "1"]);
+        for _ in 0..listeners {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap());
+        let (mut addresses, mut told) = (Vec::new(), String::new());
+        while addresses.len() < listeners {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it listened:\n{told}");
+            if let Some(address) = line.trim().strip_prefix("listening on ") {
+                addresses.push(address.parse().unwrap());
+            }
+            told.push_str(&line);
+        }
+        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+        Edge { process, addresses }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn upstream() -> (Running, String) {
+    let running = Upstream::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("h2c://{}", running.address());
+    (running, url)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// One request over HTTP/1.1; the whole answer as text.
+fn exchange(mut socket: impl Read + Write, request: &str) -> String {
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // an abrupt end of TLS is the callers' business here
+    let _ = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")
+}
+
+fn answers(answer: &str, code: u16, part: &str) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(part), "{answer}");
+}
+
+#[test]
+fn minimal() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("minimal.yaml", 1, &[("UPSTREAM", url)]);
+    let answer = exchange(connect(edge.addresses[0]), &get("/v1/greeter/joe", "a"));
+    answers(&answer, 200, r#"{"message":"Hello joe"}"#);
+    upstream.shutdown();
+}
+
+#[test]
+fn demo() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("demo.yaml", 1, &[("DEMO_UPSTREAM", url)]);
+    let answer = exchange(connect(edge.addresses[0]), &get("/v1/shelves/1/books/404", "a"));
+    answers(&answer, 404, "BOOK_NOT_FOUND");
+    upstream.shutdown();
+}
+
+#[test]
+fn rest_rules() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("rest-rules.yaml", 1, &[("UPSTREAM", url)]);
+    let ask = |request: &str| exchange(connect(edge.addresses[0]), request);
+    answers(&ask(&get("/hello/joe", "a")), 200, "\"Hello joe\"");
+    answers(&ask(&get("/v1/greeter/joe", "a")), 404, "NO_ROUTE");
+    answers(&ask(&get("/v2/shelves/1/books/1", "books.example")), 200, "shelves/1/books/1");
+    answers(&ask(&get("/v2/shelves/1/books/1", "other.example")), 404, "NO_ROUTE");
+    upstream.shutdown();
+}
+
+#[test]
+fn production() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("production.yaml", 1, &[("UPSTREAM", url)]);
+    // the second endpoint of the example is down: calls go to the first one
+    for _ in 0..4 {
+        let request = "GET /v1/shelves/1/books/1?utm_source=x HTTP/1.1\r\nhost: a\r\norigin: https://app.example\r\n\
+                       connection: close\r\n\r\n";
+        let answer = exchange(connect(edge.addresses[0]), request);
+        answers(&answer, 200, "access-control-allow-origin: https://app.example");
+    }
+    upstream.shutdown();
+}
+
+#[test]
+fn tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned(), "books.example".to_owned()]).unwrap();
+    for name in ["server", "client"] {
+        std::fs::write(dir.path().join(format!("{name}.pem")), certificate.cert.pem()).unwrap();
+        std::fs::write(dir.path().join(format!("{name}.key")), certificate.signing_key.serialize_pem()).unwrap();
+    }
+    std::fs::write(dir.path().join("ca.pem"), certificate.cert.pem()).unwrap();
+    let (upstream, url) = upstream();
+
+    // an edge with a certificate stands for the upstream over TLS
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
+    let (pem, key) = (dir.path().join("server.pem"), dir.path().join("server.key"));
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let (protos, pem, key) = (path(&protos), path(&pem), path(&key));
+    let behind = Edge::start(
+        &[
+            "--upstream",
+            &url,
+            "--proto-path",
+            &protos,
+            "--proto",
+            "bookstore.proto",
+            "--tls-cert",
+            &pem,
+            "--tls-key",
+            &key,
+        ],
+        1,
+        &[],
+    );
+    let url = format!("h2s://localhost:{}", behind.addresses[0].port());
+    let edge = Edge::serve("tls.yaml", 3, &[("UPSTREAM", url), ("TLS_DIR", path(dir.path()))]);
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+    let over_tls = |address| {
+        let name = "localhost".try_into().unwrap();
+        let session = rustls::ClientConnection::new(Arc::clone(&config), name).unwrap();
+        exchange(rustls::StreamOwned::new(session, connect(address)), &get("/v1/shelves/1", "localhost"))
+    };
+    answers(&over_tls(edge.addresses[0]), 200, "shelves/1");
+    assert_eq!(over_tls(edge.addresses[1]), "", "a caller without a certificate gets nothing");
+    answers(&over_tls(edge.addresses[2]), 200, "shelves/1");
+    answers(&exchange(connect(edge.addresses[2]), &get("/v1/shelves/1", "localhost")), 200, "shelves/1");
+    upstream.shutdown();
+}

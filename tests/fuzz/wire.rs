@@ -1,0 +1,85 @@
+//! What the wire codings' fuzz targets do with their input; `tests/wire.rs` runs the committed corpora through the same.
+#![allow(dead_code)] // each target uses one function
+
+use bytes::Bytes;
+use transom::status::Status;
+use transom::wire::{
+    FrameReader, FrameScanner, TextDecoder, decode_bin, decode_message, encode_bin, encode_message,
+    format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout,
+};
+
+const LIMIT: usize = 1 << 16;
+
+/// Frames: the reader and the scanner see the same messages and the same faults, however the stream is cut.
+pub fn frames(data: &[u8]) {
+    let whole = read(data, data.len().max(1));
+    for size in [1, 3, 7] {
+        assert_eq!(read(data, size), whole, "chunks of {size}");
+        let mut scanner = FrameScanner::new(LIMIT);
+        let scanned = data.chunks(size).try_for_each(|chunk| scanner.scan(chunk));
+        match (&scanned, &whole.1) {
+            (Err(fault), seen) => assert_eq!(Some(format!("{fault:?}")), *seen),
+            (Ok(()), seen) => {
+                assert!(seen.is_none(), "{seen:?}");
+                assert_eq!(scanner.at_boundary(), whole.2);
+                let begun = u64::from(!whole.2 && scanner.messages() > whole.0.len() as u64);
+                assert_eq!(scanner.messages(), whole.0.len() as u64 + begun);
+            }
+        }
+    }
+}
+
+type Seen = (Vec<usize>, Option<String>, bool);
+
+/// The messages' lengths, the fault, and whether the stream ended at a boundary.
+fn read(data: &[u8], size: usize) -> Seen {
+    let (mut reader, mut lengths) = (FrameReader::new(LIMIT), Vec::new());
+    for chunk in data.chunks(size) {
+        reader.push(Bytes::copy_from_slice(chunk));
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => lengths.push(frame.payload.len()),
+                Ok(None) => break,
+                Err(fault) => return (lengths, Some(format!("{fault:?}")), false),
+            }
+        }
+    }
+    let whole = reader.finish().is_ok();
+    (lengths, None, whole)
+}
+
+/// gRPC-Web text: the same bytes, however the text is cut; never more than three quarters of it.
+pub fn text(data: &[u8]) {
+    let whole = decode(data, data.len().max(1));
+    for size in [1, 2, 3, 5] {
+        assert_eq!(decode(data, size), whole, "chunks of {size}");
+    }
+    if let Some(bytes) = whole {
+        assert!(bytes.len() <= data.len() / 4 * 3 + 3);
+    }
+}
+
+fn decode(data: &[u8], size: usize) -> Option<Vec<u8>> {
+    let (mut decoder, mut out) = (TextDecoder::default(), Vec::new());
+    for chunk in data.chunks(size) {
+        out.extend_from_slice(&decoder.decode(chunk).ok()?);
+    }
+    out.extend_from_slice(&decoder.finish().ok()?);
+    Some(out)
+}
+
+/// Header fields of the gRPC family: whatever a peer sends, nothing panics, and what is read is written the same.
+pub fn fields(data: &[u8]) {
+    let message = decode_message(data);
+    assert_eq!(decode_message(encode_message(&message).as_bytes()), message);
+    if let Ok(bytes) = decode_bin(data) {
+        assert_eq!(decode_bin(encode_bin(&bytes).as_bytes()).ok(), Some(bytes.clone()));
+        let _ = Status::decode(&bytes);
+    }
+    if let Some(timeout) = parse_grpc_timeout(data) {
+        let again = parse_grpc_timeout(format_grpc_timeout(timeout).as_bytes()).expect("what we write is read");
+        assert!(again <= timeout.max(std::time::Duration::from_nanos(1)));
+    }
+    let _ = parse_connect_timeout(data);
+    let _ = Status::decode(data);
+}
