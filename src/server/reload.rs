@@ -44,6 +44,7 @@ pub(super) struct Reloader<T> {
 /// The files that a generation was made of.
 struct Watched {
     watcher: Option<RecommendedWatcher>,
+    wishes: Sender<Wish>,
     paths: BTreeSet<PathBuf>,
     /// What the watcher was told.
     places: BTreeSet<PathBuf>,
@@ -63,10 +64,17 @@ const TIDY: Duration = Duration::from_secs(1);
 const DEPTH: usize = 32;
 const FILES: usize = 100_000;
 
-/// The reload thread's life. `wishes` gives the watcher its way to ask.
-pub(super) fn attend<T>(mut reloader: Reloader<T>, watch: Vec<PathBuf>, wishes: Sender<Wish>, inbox: &Receiver<Wish>) {
+/// The reload thread's life. `wishes` gives the watcher its way to ask; `since`: when the load began whose files
+/// `watch` are.
+pub(super) fn attend<T>(
+    mut reloader: Reloader<T>,
+    watch: Vec<PathBuf>,
+    since: SystemTime,
+    wishes: Sender<Wish>,
+    inbox: &Receiver<Wish>,
+) {
     let mut watched = Watched::new(wishes);
-    watched.follow(watch.into_iter().chain(reloader.tls_files()));
+    watched.follow(watch.into_iter().chain(reloader.tls_files()), since);
     let mut untidy = false;
     loop {
         let wish = if untidy { inbox.recv_timeout(TIDY) } else { inbox.recv().map_err(RecvTimeoutError::from) };
@@ -127,7 +135,7 @@ pub(super) fn tls_mistake(error: TlsError) -> Mistake {
 impl<T> Reloader<T> {
     /// Builds tables and certificates; swaps both, or neither.
     fn reload(&mut self, watched: &mut Watched) -> Result<i64, Vec<Mistake>> {
-        let started = Instant::now();
+        let (started, since) = (Instant::now(), SystemTime::now());
         watched.look();
         let mut mistakes = Vec::new();
         let loaded = (self.load)().map_err(|found| mistakes.extend(found));
@@ -151,7 +159,7 @@ impl<T> Reloader<T> {
         }
         let number = self.generations.swap(loaded.tables);
         self.meters.reloads.add(1);
-        watched.follow(loaded.watch.into_iter().chain(self.tls_files()));
+        watched.follow(loaded.watch.into_iter().chain(self.tls_files()), since);
         tracing::info!(generation = number, took = ?started.elapsed(), "reloaded");
         Ok(number)
     }
@@ -172,6 +180,7 @@ impl<T> Reloader<T> {
 
 impl Watched {
     fn new(wishes: Sender<Wish>) -> Watched {
+        let own = wishes.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let quiet = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
             if !quiet {
@@ -180,11 +189,12 @@ impl Watched {
         });
         let watcher =
             watcher.inspect_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP still reloads")).ok();
-        Watched { watcher, paths: BTreeSet::new(), places: BTreeSet::new(), seen: BTreeMap::new() }
+        Watched { watcher, wishes: own, paths: BTreeSet::new(), places: BTreeSet::new(), seen: BTreeMap::new() }
     }
 
-    /// Follows these paths from now on, and no others.
-    fn follow(&mut self, paths: impl Iterator<Item = PathBuf>) {
+    /// Follows these paths from now on, and no others. What was changed since the load began that read them asks for
+    /// another one: nobody was told while they were not followed.
+    fn follow(&mut self, paths: impl Iterator<Item = PathBuf>, since: SystemTime) {
         let paths: BTreeSet<_> = paths.collect();
         let places: BTreeSet<_> = paths.iter().map(|path| place_of(path)).collect();
         if let Some(watcher) = &mut self.watcher {
@@ -199,9 +209,19 @@ impl Watched {
             }
         }
         if self.paths != paths {
-            self.seen = traces(&paths);
+            let before = std::mem::replace(&mut self.seen, traces(&paths));
+            self.seen.retain(|path, trace| match before.get(path) {
+                Some(noted) => {
+                    *trace = *noted;
+                    true
+                }
+                None => trace.0.is_none_or(|modified| modified < since),
+            });
         }
         (self.paths, self.places) = (paths, places);
+        if self.changed() {
+            let _ = self.wishes.send(Wish::Changed);
+        }
     }
 
     /// Notes the files as they are, before they are read.
@@ -265,6 +285,25 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+
+    #[test]
+    fn a_change_between_the_load_and_the_watch_asks_for_another_load() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("transom.yaml");
+        fs::write(&file, "a").unwrap();
+        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        let follow = |since| {
+            let (wishes, inbox) = std::sync::mpsc::channel();
+            let mut watched = Watched::new(wishes);
+            watched.follow(std::iter::once(file.clone()), since);
+            let asked = matches!(inbox.try_recv(), Ok(Wish::Changed));
+            watched.look();
+            watched.follow(std::iter::once(file.clone()), since);
+            (asked, watched.changed())
+        };
+        assert_eq!(follow(written - Duration::from_secs(1)), (true, false), "changed while nobody watched");
+        assert_eq!(follow(written + Duration::from_secs(1)), (false, false), "as it was read");
+    }
 
     #[test]
     fn a_change_is_seen_by_content_replacement_arrival_and_departure() {

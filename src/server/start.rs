@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -84,6 +84,7 @@ where
     let readiness = Arc::new(Readiness::default());
     let admin = admin.map(|address| Desk::open(address, &meters, &readiness)).transpose()?;
 
+    let since = SystemTime::now();
     let doors = doors(&listeners, &meters);
     let (load, loaded) = tokio::task::spawn_blocking(move || {
         let loaded = load();
@@ -107,7 +108,7 @@ where
     let reloader = Reloader { load, generations, doors, meters };
     let (watch, asks) = (loaded.watch, wishes.clone());
     let running = Running { addresses, admin, posts, overs, wishes, readiness, drain_timeout };
-    thread::Builder::new().name("reload".to_owned()).spawn(move || attend(reloader, watch, asks, &inbox))?;
+    thread::Builder::new().name("reload".to_owned()).spawn(move || attend(reloader, watch, since, asks, &inbox))?;
     running.readiness.set(Stage::Ready);
     Ok(running)
 }
