@@ -61,7 +61,7 @@ fn the_table_has_a_row_for_every_refusal_and_says_what_the_code_says() {
 }
 
 /// How a caller of this dialect meets this refusal, and on which edge; `None` if it cannot.
-fn provoked<'a>(kind: Kind, dialect: Dialect, edges: &'a Edges) -> Option<(&'a Edge, Ask)> {
+fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)> {
     use Dialect::*;
     let path = match dialect {
         ConnectStreamProto | ConnectStreamJson | RestLines | RestArray => SERVER,
