@@ -129,6 +129,10 @@ impl Handler {
         forwardable_request(&mut headers, call.frames_pass_up());
         if let Some(at) = call.deadline {
             let left = at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // a fast upstream could still win against the timer
+                return Err(deadline_passed());
+            }
             if let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left)) {
                 headers.insert(TIMEOUT, value);
             }

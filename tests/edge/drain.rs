@@ -31,8 +31,11 @@ async fn a_shutdown_lets_calls_finish_and_takes_no_new_ones() {
     let first = body.data().await.expect("a message").expect("a message");
     let mut received = first.to_vec();
 
+    assert_eq!(edge.page("/readyz").await.status, 200);
     edge.signal("TERM");
     until("new callers are refused", || async { TcpStream::connect(edge.clear).await.is_err() }).await;
+    let ready = edge.page("/readyz").await;
+    assert_eq!((ready.status, ready.text().as_str()), (503, "draining\n"));
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap_or(0), 0, "an idle connection is closed");
     let rest = async {
         while let Some(chunk) = body.data().await {

@@ -30,8 +30,10 @@ async fn a_changed_catalog_takes_effect_and_a_broken_one_does_not() {
     std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("a file");
     let edge = Edge::with(&format!("h2c://{}", upstream.address()), folder.path(), "").await;
     assert_eq!(code(&edge, BIDI).await, Some(Code::Unimplemented));
+    // once this is answered, the files are watched
+    assert_eq!(edge.running.reload().await.expect("a generation"), 2);
 
-    // begins on the first generation
+    // begins on this generation
     let mut client = edge.h2().await;
     let ask =
         Dialect::Grpc.ask(SERVER, &["hi"]).headers(&[("x-demo-stream-count", "12"), ("x-demo-interval-ms", "100")]);
@@ -40,7 +42,7 @@ async fn a_changed_catalog_takes_effect_and_a_broken_one_does_not() {
 
     std::fs::write(&file, &full).expect("a file");
     until("the new method is reached", || async { code(&edge, BIDI).await == Some(Code::Ok) }).await;
-    assert_eq!(edge.metric("transom_generation").await, 2);
+    assert_eq!(edge.metric("transom_generation").await, 3);
     let reloads = edge.metric("transom_reloads_total").await;
 
     std::fs::write(&file, "syntax = \"proto3\"; service {").expect("a file");

@@ -210,6 +210,11 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// A page of the operator's door.
+    pub async fn page(&self, path: &str) -> Answer {
+        http1(Box::new(tcp(self.admin).await), &Ask::get(path)).await
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = std::process::Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill").success());
@@ -228,7 +233,7 @@ async fn start(origin: Origin) -> server::Running {
     let begin = Start {
         listeners: settled.listeners.clone(),
         admin: settled.admin,
-        workers: 2,
+        workers: settled.workers.unwrap_or(2),
         drain_timeout: Duration::from_secs(5),
         meters: Meters::new(false),
     };
