@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -174,7 +175,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
             Err(error) => {
                 // out of file descriptors, or a connection that was reset while it waited: neither lasts
                 tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
@@ -247,7 +248,7 @@ async fn answer(
     let ended = match outcome {
         Ok(()) => call.finish(&Status::OK),
         Err(Stop::Refused(status)) => call.finish(&status),
-        Err(Stop::Cut) => cut(&mut call),
+        Err(Stop::Cut) => cut(&mut call).await,
         Err(Stop::Gone) => Err(Stop::Gone),
     };
     if ended.is_err() {
@@ -300,7 +301,7 @@ fn not_grpc(head: &http::request::Parts) -> Option<StatusCode> {
 }
 
 /// How long the caller is going to wait.
-fn deadline(headers: &HeaderMap) -> Result<Option<std::time::Duration>, Status> {
+fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     match value.to_str().ok().and_then(timeout) {
         Some(time) => Ok(Some(time)),
@@ -309,10 +310,14 @@ fn deadline(headers: &HeaderMap) -> Result<Option<std::time::Duration>, Status> 
 }
 
 /// Ends a call in the way that its `x-demo-cut` asks for.
-fn cut(call: &mut Call) -> Outcome {
+async fn cut(call: &mut Call) -> Outcome {
     match call.levers.cut.map(|cut| cut.how) {
         Some(CutKind::End) => call.end_without_status()?,
-        Some(CutKind::Close) => call.connection.close(),
+        Some(CutKind::Close) => {
+            call.connection.close();
+            // a call that is dropped resets its stream, and that must not come before the connection's end
+            let _ = call.pause(Duration::from_secs(1)).await;
+        }
         Some(CutKind::Reset) | None => call.reset(Reason::INTERNAL_ERROR),
     }
     Ok(())
