@@ -41,6 +41,11 @@ pub struct Handler {
 /// How often a request that the upstream never processed is sent, the first time included.
 const MOST_ATTEMPTS: u32 = 3;
 
+/// The most bytes of a refused request that are read.
+const HEARD_OUT: usize = 64 << 10;
+/// The longest that a refusal waits for them.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Where a call goes, and in which dialect.
@@ -98,7 +103,7 @@ impl Handler {
         response
     }
 
-    async fn carry(&self, tables: &Arc<Tables>, mut head: Head, inbound: Inbound) -> Response<Body> {
+    async fn carry(&self, tables: &Arc<Tables>, mut head: Head, mut inbound: Inbound) -> Response<Body> {
         let mut record = CallRecord::start(Arc::clone(&self.meters), head.received);
         let family = family(&head.parts.headers);
         let mut call = match routed(tables, family, &mut head, &mut record) {
@@ -109,6 +114,10 @@ impl Handler {
                 let unary = refusal.kind != Kind::WrongVerb && is_unary(tables, &head);
                 let (dialect, mut answer) = refusal_answer(family, &head, unary);
                 record.dialect = dialect;
+                let waits = head.parts.headers.contains_key(http::header::EXPECT);
+                if !waits && !matches!(family, Family::Grpc(_)) {
+                    hear_out(&mut inbound).await;
+                }
                 return refused(&refusal, answer.as_mut(), None, record);
             }
         };
@@ -460,6 +469,23 @@ fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
         }
         None => Err(Refusal::new(Kind::NoStatus, "the upstream's answer has no content type")),
     }
+}
+
+/// Reads what is left of a short request before it is refused: an answer to a request that is not read to its end is
+/// followed by a reset of the stream (RFC 9113 section 8.1), and some HTTP clients, curl among them, then forget the
+/// answer. gRPC's own clients do not.
+async fn hear_out(inbound: &mut Inbound) {
+    let mut left = HEARD_OUT;
+    let short = async {
+        while let Some(Ok(chunk)) = poll_fn(|cx| inbound.poll_chunk(cx)).await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // whoever takes longer is not about to end
+    let _ = tokio::time::timeout(PATIENCE, short).await;
 }
 
 /// Reads a whole body, up to the limit.

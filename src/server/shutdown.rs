@@ -36,10 +36,10 @@ where
             running = start(what, load, build) => running?,
         };
         if let Some(address) = running.admin_address() {
-            eprintln!("admin on {address}");
+            say(&format!("admin on {address}\n"));
         }
         for address in running.addresses() {
-            eprintln!("listening on {address}");
+            say(&format!("listening on {address}\n"));
         }
         ready(running.addresses());
         until_the_end(running, &mut signals).await;
@@ -48,6 +48,12 @@ where
     // a load that is still under way does not keep the process
     runtime.shutdown_background();
     outcome
+}
+
+/// In one write: whoever waits for the line never sees a part of it.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 async fn until_the_end(running: Running, signals: &mut Signals) {
