@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transom::status::Code;
 
 use super::dialects::{ALL, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, prefix};
-use super::support::{Ask, Edge, PATIENCE, Stub, Transport, h2_request, read_h2, send_all, shared};
+use super::support::{Ask, Edge, PATIENCE, Stub, Transport, h2_request, read_h2, send_all, shared, tcp};
 
 const CLEAR: [Transport; 2] = [Transport::Http1, Transport::Http2];
 
@@ -129,4 +130,23 @@ async fn an_answer_that_is_damaged_never_looks_like_success() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_usable_or_closes_it_openly() {
+    let mut socket = tcp(shared().clear).await;
+    let bad = Dialect::Rest.ask(UNARY, &["hi"]).header("grpc-timeout", "soon");
+    let good = Dialect::Rest.ask(UNARY, &["hi"]).header("connection", "close");
+    let mut out = Vec::new();
+    for ask in [&bad, &good] {
+        out.extend_from_slice(format!("{}content-length: {}\r\n\r\n", ask.head(), ask.body.len()).as_bytes());
+        out.extend_from_slice(&ask.body);
+    }
+    socket.write_all(&out).await.expect("two requests");
+    let mut raw = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut raw)).await;
+    read.expect("in time").expect("an end, not a reset");
+    let text = String::from_utf8(raw).expect("text");
+    let codes: Vec<_> = text.match_indices("HTTP/1.1 ").map(|(at, _)| &text[at + 9..at + 12]).collect();
+    assert!(codes == ["400", "200"] || (codes == ["400"] && text.contains("connection: close")), "{text}");
 }
