@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ pub struct BodyError(h2::Error);
 
 /// An answer that streams: polls the upstream, feeds the dialect, and ends the call's record.
 pub struct Relay {
-    pub(super) down: Option<Downlink>,
+    pub(super) down: SharedDown,
     pub(super) answer: Box<dyn Answer>,
     pub(super) record: CallRecord,
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
@@ -59,9 +59,12 @@ pub(super) struct Idle {
     /// Looked at when it fires, and then put off by what has moved meanwhile: no timer is touched per message.
     sleep: Pin<Box<Sleep>>,
     last: Instant,
-    up: Option<Arc<AtomicU64>>,
+    up: Arc<AtomicU64>,
     seen_up: u64,
 }
+
+/// The answer's way, which a deadline may take away while the body is not polled.
+pub(super) type SharedDown = Arc<Mutex<Option<Downlink>>>;
 
 /// What follows the bytes of the body.
 #[derive(Debug)]
@@ -85,9 +88,9 @@ pub(super) struct Pump {
 // === impl Idle ===
 
 impl Idle {
-    pub(super) fn new(after: Duration, uplink: Option<&Uplink>) -> Idle {
+    pub(super) fn new(after: Duration, uplink: &Uplink) -> Idle {
         let sleep = Box::pin(tokio::time::sleep(after));
-        Idle { after, sleep, last: Instant::now(), up: uplink.map(Uplink::moved), seen_up: 0 }
+        Idle { after, sleep, last: Instant::now(), up: uplink.moved(), seen_up: 0 }
     }
 
     fn down_moved(&mut self) {
@@ -96,7 +99,7 @@ impl Idle {
 
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Option<Refusal> {
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let up = self.up.as_ref().map_or(0, |up| up.load(Ordering::Relaxed));
+            let up = self.up.load(Ordering::Relaxed);
             if up != self.seen_up {
                 // it moved some time since the last look; to count from now errs on the side of patience
                 self.seen_up = up;
@@ -116,10 +119,23 @@ impl Idle {
 // === impl Pump ===
 
 impl Pump {
-    pub(super) fn spawn(mut uplink: Uplink, guard: GaugeGuard) -> Pump {
+    /// With a deadline, it also lets go of the upstream when that has passed.
+    pub(super) fn spawn(mut uplink: Uplink, watched: Option<(Instant, SharedDown)>, guard: GaugeGuard) -> Pump {
         let task = tokio::spawn(async move {
             let _guard = guard;
-            std::future::poll_fn(|cx| uplink.poll(cx)).await
+            let Some((deadline, down)) = watched else { return std::future::poll_fn(|cx| uplink.poll(cx)).await };
+            let watch = tokio::time::sleep_until(deadline.into());
+            let carry = async {
+                std::future::poll_fn(|cx| uplink.poll(cx)).await?;
+                std::future::pending().await
+            };
+            tokio::select! {
+                refused = carry => return refused,
+                () = watch => {}
+            }
+            drop(uplink);
+            take(&down);
+            Ok(())
         });
         Pump { task, done: false }
     }
@@ -185,8 +201,10 @@ impl Relay {
             self.answer.message(&first, &mut out);
         }
         let ended = loop {
-            let Some(down) = &mut self.down else { break self.end(End::new(crate::status::Status::OK)) };
-            let part = down.poll_part(cx);
+            let part = match self.down.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                Some(down) => down.poll_part(cx),
+                None => Poll::Ready(Err(deadline_passed())),
+            };
             if part.is_ready()
                 && let Some(idle) = &mut self.idle
             {
@@ -217,7 +235,7 @@ impl Relay {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Some(Refusal::new(Kind::Deadline, "the deadline passed before the call ended"));
+            return Some(deadline_passed());
         }
         if let Some(refusal) = self.idle.as_mut().and_then(|idle| idle.poll_refusal(cx)) {
             return Some(refusal);
@@ -227,10 +245,9 @@ impl Relay {
 
     /// Renders the end, and lets go of the upstream.
     fn end(&mut self, mut end: End) -> Bytes {
-        let whole = self.down.as_ref().is_none_or(Downlink::at_boundary);
-        if let Some(down) = self.down.take() {
-            self.record.response_messages = down.messages();
-        }
+        let down = take(&self.down);
+        let whole = down.as_ref().is_some_and(Downlink::at_boundary);
+        self.record.response_messages = down.as_ref().map_or(0, Downlink::messages);
         self.pump = None;
         self.record.end(end.status.code);
         expand(&mut end, self.answer.details(), Some(self.called.catalog()));
@@ -243,6 +260,14 @@ impl Relay {
         };
         if whole { ending.bytes } else { Bytes::new() }
     }
+}
+
+fn deadline_passed() -> Refusal {
+    Refusal::new(Kind::Deadline, "the deadline passed before the call ended")
+}
+
+fn take(down: &SharedDown) -> Option<Downlink> {
+    down.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 impl std::fmt::Debug for Relay {

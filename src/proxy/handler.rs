@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ enum Outcome {
     /// It is told in one piece.
     Whole { metadata: HeaderMap, message: Option<Bytes>, end: End },
     /// Its body streams.
-    Stream { metadata: HeaderMap, down: Downlink, first: Option<Bytes>, uplink: Option<Uplink> },
+    Stream { metadata: HeaderMap, down: Downlink, first: Option<Bytes>, uplink: Uplink },
 }
 
 // === impl Handler ===
@@ -146,9 +146,9 @@ impl Handler {
                 headers.insert(TIMEOUT, value);
             }
         }
-        let (head, response, sent) = self.attempts(call, &mut uplink, path, headers).await?;
+        let (head, response) = self.attempts(call, &mut uplink, path, headers).await?;
         uplink.forget();
-        call.outcome(head, response, (!sent).then_some(uplink)).await
+        call.outcome(head, response, uplink).await
     }
 
     /// Tries until an upstream answers; a request is sent again only when it was surely never processed.
@@ -158,7 +158,7 @@ impl Handler {
         uplink: &mut Uplink,
         path: PathAndQuery,
         mut headers: HeaderMap,
-    ) -> Result<(ResponseHead, ResponseStream, bool), Refusal> {
+    ) -> Result<(ResponseHead, ResponseStream), Refusal> {
         for attempt in 1.. {
             let again = (attempt < MOST_ATTEMPTS).then(|| headers.clone());
             let opened = self.pool.open(call.called.cluster(), path.clone(), headers, false).await;
@@ -166,18 +166,14 @@ impl Handler {
             if !uplink.attach(request) {
                 break;
             }
-            let mut sent = false;
             let answered = poll_fn(|cx| {
-                if !sent && let Poll::Ready(carried) = uplink.poll(cx) {
-                    sent = true;
-                    if let Err(refusal) = carried {
-                        return Poll::Ready(Err(refusal));
-                    }
+                if let Poll::Ready(Err(refusal)) = uplink.poll(cx) {
+                    return Poll::Ready(Err(refusal));
                 }
                 response.poll_head(cx).map(Ok)
             });
             let fault = match answered.await? {
-                Ok(head) => return Ok((head, response, sent)),
+                Ok(head) => return Ok((head, response)),
                 Err(fault) => fault,
             };
             match again {
@@ -199,12 +195,17 @@ impl Handler {
             }
             Ok(Outcome::Stream { metadata, down, first, uplink }) => {
                 let out = call.answer.head(metadata);
-                record.request_messages = uplink.as_ref().map_or(1, Uplink::messages);
-                let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, uplink.as_ref()));
-                let pump = uplink
-                    .map(|uplink| Pump::spawn(uplink, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active)));
+                record.request_messages = uplink.messages();
+                let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, &uplink));
+                // a body is not polled while its caller does not read, so the deadline of a stream is watched beside it
+                let down = Arc::new(Mutex::new(Some(down)));
+                let watched = call.deadline.filter(|_| call.called.method().kind.server_streams());
+                let watched = watched.map(|at| (at, Arc::clone(&down)));
+                let pump = (!uplink.is_sent() || watched.is_some()).then(|| {
+                    Pump::spawn(uplink, watched, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active))
+                });
                 let relay = Relay {
-                    down: Some(down),
+                    down,
                     answer: call.answer,
                     record,
                     deadline: call.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
@@ -298,7 +299,7 @@ impl Call {
         &mut self,
         head: ResponseHead,
         response: ResponseStream,
-        mut uplink: Option<Uplink>,
+        mut uplink: Uplink,
     ) -> Result<Outcome, Refusal> {
         let ResponseHead { parts, is_end: ended } = head;
         check_head(&parts)?;
@@ -319,13 +320,8 @@ impl Call {
         let mut message = None;
         loop {
             let part = poll_fn(|cx| {
-                if let Some(carried) = &mut uplink
-                    && let Poll::Ready(carried) = carried.poll(cx)
-                {
-                    uplink = None;
-                    if let Err(refusal) = carried {
-                        return Poll::Ready(Err(refusal));
-                    }
+                if let Poll::Ready(Err(refusal)) = uplink.poll(cx) {
+                    return Poll::Ready(Err(refusal));
                 }
                 down.poll_part(cx)
             });

@@ -122,6 +122,11 @@ impl Uplink {
         self.replay.is_some()
     }
 
+    /// Whether all is sent, or nothing more can be.
+    pub(super) fn is_sent(&self) -> bool {
+        self.ended
+    }
+
     /// From now on the answer has begun, and nothing is sent again.
     pub(super) fn forget(&mut self) {
         self.replay = None;

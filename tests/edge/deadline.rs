@@ -6,7 +6,7 @@ use base64::Engine;
 use transom::status::Code;
 
 use super::dialects::{ALL, BASE64, Dialect, SERVER, UNARY};
-use super::support::{Ask, Edge, Stub, Transport, shared};
+use super::support::{Ask, Edge, PATIENCE, Stub, Transport, h2_request, send_all, shared, until};
 
 fn timeout(dialect: Dialect, millis: u64) -> (&'static str, String) {
     use Dialect::{ConnectJson, ConnectProto, ConnectStreamJson, ConnectStreamProto};
@@ -117,4 +117,19 @@ async fn a_deadline_that_cannot_be_read_is_refused() {
     let ask = Dialect::Grpc.ask(UNARY, &["hi"]).header("grpc-timeout", "0n");
     let told = Dialect::Grpc.read(&shared().ask(Transport::Http2, &ask).await);
     assert_eq!(told.code, Some(Code::DeadlineExceeded), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_nothing_does_not_hold_the_upstream_beyond_the_deadline() {
+    let edge = Edge::start("").await;
+    let mut client = edge.h2().await;
+    let flood = [("x-demo-stream-count", "32768"), ("x-demo-message-size", "32768"), ("x-demo-interval-ms", "0")];
+    let ask = Dialect::Grpc.ask(SERVER, &["hi"]).headers(&flood).headers(&[("grpc-timeout", "700m")]);
+    let (answer, mut up) = client.send_request(h2_request(&ask), false).expect("a stream");
+    assert!(send_all(&mut up, ask.body.into(), true).await);
+    let body = tokio::time::timeout(PATIENCE, answer).await.expect("in time").expect("a head");
+    let body = body.into_body();
+    assert_eq!(edge.metric("transom_upstream_streams_active").await, 1);
+    until("the upstream is let go", || async { edge.metric("transom_upstream_streams_active").await == 0 }).await;
+    drop(body);
 }
