@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -30,6 +31,22 @@ impl Inbound {
             Inbound::Done => true,
             Inbound::Whole(_) => false,
             Inbound::Http(body) => body.is_end_stream(),
+        }
+    }
+
+    /// Reads and drops what is still to come, so that an answer that is given early is not lost on a caller who is busy
+    /// sending. Gives up after 8 MiB, after one second, or when nothing comes for a tenth of that: whoever sends more, or
+    /// keeps a stream open, is answered all the same.
+    pub async fn hear_out(&mut self) {
+        const MOST: usize = 8 << 20;
+        const PATIENCE: Duration = Duration::from_secs(1);
+        const QUIET: Duration = Duration::from_millis(100);
+        let (begun, mut heard) = (Instant::now(), 0usize);
+        while heard < MOST && begun.elapsed() < PATIENCE && !self.is_done() {
+            match tokio::time::timeout(QUIET, std::future::poll_fn(|cx| self.poll_chunk(cx))).await {
+                Ok(Some(Ok(chunk))) => heard = heard.saturating_add(chunk.len()),
+                _ => return,
+            }
         }
     }
 

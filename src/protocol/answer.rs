@@ -17,6 +17,13 @@ pub trait Answer: Send + Sync {
     /// How the messages of the body are encoded.
     fn codec(&self) -> Codec;
 
+    /// Whether a refusal waits for the rest of a short request. HTTP clients that are not done with sending may forget an
+    /// answer that comes before: over HTTP/1.1 the connection is closed on them, over HTTP/2 the stream is reset behind
+    /// the answer (RFC 9113 section 8.1), which curl takes for a failure. gRPC's own clients read it all the same.
+    fn hears_out(&self) -> bool {
+        true
+    }
+
     /// How the end's details are wanted.
     fn details(&self) -> DetailForm {
         DetailForm::Encoded

@@ -32,6 +32,10 @@ impl Answer for Grpc {
         Due::AtOnce
     }
 
+    fn hears_out(&self) -> bool {
+        false
+    }
+
     fn form(&self) -> AnswerForm {
         match self.codec {
             Codec::Proto => AnswerForm::Frames,

@@ -41,11 +41,6 @@ pub struct Handler {
 /// How often a request that the upstream never processed is sent, the first time included.
 const MOST_ATTEMPTS: u32 = 3;
 
-/// The most bytes of a refused request that are read.
-const HEARD_OUT: usize = 64 << 10;
-/// The longest that a refusal waits for them.
-const PATIENCE: Duration = Duration::from_millis(50);
-
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Where a call goes, and in which dialect.
@@ -115,8 +110,8 @@ impl Handler {
                 let (dialect, mut answer) = refusal_answer(family, &head, unary);
                 record.dialect = dialect;
                 let waits = head.parts.headers.contains_key(http::header::EXPECT);
-                if !waits && !matches!(family, Family::Grpc(_)) {
-                    hear_out(&mut inbound).await;
+                if !waits && answer.hears_out() {
+                    inbound.hear_out().await;
                 }
                 return refused(&refusal, answer.as_mut(), None, record);
             }
@@ -146,7 +141,15 @@ impl Handler {
                 headers.insert(TIMEOUT, value);
             }
         }
-        let (head, response) = self.attempts(call, &mut uplink, path, headers).await?;
+        let (head, response) = match self.attempts(call, &mut uplink, path, headers).await {
+            Ok(answered) => answered,
+            Err(refusal) => {
+                if call.answer.hears_out() {
+                    uplink.hear_out().await;
+                }
+                return Err(refusal);
+            }
+        };
         uplink.forget();
         call.outcome(head, response, uplink).await
     }
@@ -257,7 +260,7 @@ impl Call {
     }
 
     /// The request's way up. A request of one message is read and checked whole before the upstream hears of it.
-    async fn uplink(&self, head: &Head, inbound: Inbound) -> Result<Uplink, Refusal> {
+    async fn uplink(&self, head: &Head, mut inbound: Inbound) -> Result<Uplink, Refusal> {
         if let Some(message) = &self.message {
             return request_frame(&self.called, self.codec, message).map(Uplink::of_frame);
         }
@@ -266,7 +269,7 @@ impl Call {
         }
         let limit = self.called.method().settings.max_request_message;
         let Some((rule, variables)) = &self.rule else {
-            let body = collect(inbound, limit).await?;
+            let body = collect(&mut inbound, limit).await?;
             return request_frame(&self.called, self.codec, &body).map(Uplink::of_frame);
         };
         let method = self.called.method();
@@ -275,7 +278,7 @@ impl Call {
         };
         let body = match binding.body {
             crate::catalog::Body::None => None,
-            _ => Some(collect(inbound, limit).await?),
+            _ => Some(collect(&mut inbound, limit).await?),
         };
         let variables: Vec<_> = variables.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
         let mut frame = Vec::with_capacity(PREFIX + 64 + body.as_ref().map_or(0, Bytes::len));
@@ -467,25 +470,8 @@ fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Reads what is left of a short request before it is refused: an answer to a request that is not read to its end is
-/// followed by a reset of the stream (RFC 9113 section 8.1), and some HTTP clients, curl among them, then forget the
-/// answer. gRPC's own clients do not.
-async fn hear_out(inbound: &mut Inbound) {
-    let mut left = HEARD_OUT;
-    let short = async {
-        while let Some(Ok(chunk)) = poll_fn(|cx| inbound.poll_chunk(cx)).await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // whoever takes longer is not about to end
-    let _ = tokio::time::timeout(PATIENCE, short).await;
-}
-
 /// Reads a whole body, up to the limit.
-async fn collect(mut inbound: Inbound, limit: usize) -> Result<Bytes, Refusal> {
+async fn collect(inbound: &mut Inbound, limit: usize) -> Result<Bytes, Refusal> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     loop {
         match poll_fn(|cx| inbound.poll_chunk(cx)).await {
@@ -501,6 +487,7 @@ async fn collect(mut inbound: Inbound, limit: usize) -> Result<Bytes, Refusal> {
         }
         let length = first.len().max(rest.len());
         if limit != 0 && length > limit {
+            inbound.hear_out().await;
             return Err(too_large("request", length, limit));
         }
     }

@@ -127,6 +127,11 @@ impl Uplink {
         self.ended
     }
 
+    /// See [`Inbound::hear_out`].
+    pub(super) async fn hear_out(&mut self) {
+        self.inbound.hear_out().await;
+    }
+
     /// From now on the answer has begun, and nothing is sent again.
     pub(super) fn forget(&mut self) {
         self.replay = None;
