@@ -1,6 +1,8 @@
-//! Bytes on the wire: frames, varints, percent and base64 codings, deadlines, JSON tokens. No I/O, no schema.
+//! Bytes on the wire: frames, compression, varints, percent and base64 codings, deadlines, JSON tokens. No I/O, no
+//! schema.
 
 mod base64_stream;
+mod compression;
 mod frame;
 mod json_scan;
 mod json_token;
@@ -11,11 +13,12 @@ mod varint;
 mod walk;
 
 pub use base64_stream::{BadBase64, TextDecoder, decode_bin, encode_bin, encode_text};
+pub use compression::{BadPacked, ENCODINGS, Encoding, Packer, Unpacked, Unpacker};
 pub use frame::{COMPRESSED, Frame, FrameFault, FrameReader, FrameScanner, PREFIX, TRAILERS, prefix};
 pub use json_scan::{JsonScanner, JsonStream, Scan};
 pub use json_token::{BadJson, MAX_JSON_DEPTH, Tokens, line_column, number_len, plain_ascii, special};
 pub use likeness::closest;
 pub use percent::{decode_message, encode_message};
-pub use timeout::{format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout};
+pub use timeout::{format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};
 pub use varint::{close, open, put_bytes, put_uint, put_varint, unzigzag, varint, varint_len, zigzag};
 pub use walk::{Cursor, Malformed, Piece};

@@ -29,6 +29,23 @@ pub fn parse_connect_timeout(value: &[u8]) -> Option<Duration> {
     decimal(value).map(Duration::from_millis)
 }
 
+/// Reads `x-server-timeout`: decimal seconds, as `2.5`; up to eighteen digits before the point and any number behind it,
+/// of which nine count.
+pub fn parse_server_timeout(value: &[u8]) -> Option<Duration> {
+    let mut parts = value.splitn(2, |byte| *byte == b'.');
+    let (whole, fraction) = (parts.next()?, parts.next());
+    if whole.len() > 18 || fraction.map_or(whole.is_empty(), |digits| digits.is_empty()) {
+        return None;
+    }
+    let fraction = fraction.unwrap_or(b"");
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let nanos = fraction.iter().chain(std::iter::repeat(&b'0')).take(9);
+    let nanos = nanos.fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    Some(Duration::new(decimal(whole)?, nanos))
+}
+
 /// Writes `grpc-timeout` in the finest unit that eight digits can hold. Rounds down, but never to nothing.
 pub fn format_grpc_timeout(timeout: Duration) -> String {
     const MOST: u128 = 99_999_999;
@@ -74,7 +91,22 @@ mod tests {
         for text in ["", "12345678901", "1.5", "x"] {
             assert_eq!(parse_connect_timeout(text.as_bytes()), None, "{text:?}");
         }
+        for text in ["", ".", "1.", "-1", "1e3", "1s", "0x1", "1.2.3", "inf", "1111111111111111111"] {
+            assert_eq!(parse_server_timeout(text.as_bytes()), None, "{text:?}");
+        }
         assert_eq!(parse_connect_timeout(b"9999999999"), Some(Duration::from_millis(9_999_999_999)));
+    }
+
+    #[test]
+    fn seconds_may_have_a_fraction() {
+        for (text, expected) in [
+            ("2", Duration::from_secs(2)),
+            ("2.5", Duration::from_millis(2500)),
+            (".25", Duration::from_millis(250)),
+            ("0.0000000019", Duration::from_nanos(1)),
+        ] {
+            assert_eq!(parse_server_timeout(text.as_bytes()), Some(expected), "{text}");
+        }
     }
 
     #[test]
