@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
+use hyper::body::Incoming;
 
 /// The bytes that the caller sends, chunk by chunk, as they arrive. Doors fill it; a dialect makes messages of it.
 #[derive(Debug)]
@@ -15,7 +16,17 @@ pub enum Inbound {
     /// A body that is there whole.
     Whole(Bytes),
     /// A body that hyper reads.
-    Http(hyper::body::Incoming),
+    Http(HttpBody),
+}
+
+/// A body of an HTTP request. One that is dropped before its end is read on for a while, so that an answer that is given
+/// early is not lost on a caller who is still sending: over HTTP/1.1 the connection would be closed on it, over HTTP/2
+/// the stream reset behind the answer (RFC 9113 section 8.1), which curl takes for a failure.
+#[derive(Debug)]
+pub struct HttpBody {
+    /// `None` once it is dropped.
+    incoming: Option<Incoming>,
+    lingers: bool,
 }
 
 /// The caller's body broke off: its stream was reset or its connection lost. There is no one left to answer.
@@ -30,23 +41,24 @@ impl Inbound {
         match self {
             Inbound::Done => true,
             Inbound::Whole(_) => false,
-            Inbound::Http(body) => body.is_end_stream(),
+            Inbound::Http(body) => body.incoming.as_ref().is_none_or(Incoming::is_end_stream),
         }
     }
 
-    /// Reads and drops what is still to come, so that an answer that is given early is not lost on a caller who is busy
-    /// sending. Gives up after 8 MiB, after one second, or when nothing comes for a tenth of that: whoever sends more, or
-    /// keeps a stream open, is answered all the same.
-    pub async fn hear_out(&mut self) {
-        const MOST: usize = 8 << 20;
-        const PATIENCE: Duration = Duration::from_secs(1);
-        const QUIET: Duration = Duration::from_millis(100);
-        let (begun, mut heard) = (Instant::now(), 0usize);
-        while heard < MOST && begun.elapsed() < PATIENCE && !self.is_done() {
-            match tokio::time::timeout(QUIET, std::future::poll_fn(|cx| self.poll_chunk(cx))).await {
-                Ok(Some(Ok(chunk))) => heard = heard.saturating_add(chunk.len()),
-                _ => return,
-            }
+    /// For a request of HTTP. `waits`: the caller sends nothing before it is told to go on, so that there is nothing to
+    /// read on for.
+    pub fn http(body: Incoming, waits: bool) -> Inbound {
+        if body.is_end_stream() {
+            return Inbound::Done;
+        }
+        Inbound::Http(HttpBody { incoming: Some(body), lingers: !waits })
+    }
+
+    /// For callers who are known to read an early answer whatever becomes of their request: nothing is read once the
+    /// call is over.
+    pub fn let_go(&mut self) {
+        if let Inbound::Http(body) = self {
+            body.lingers = false;
         }
     }
 
@@ -60,7 +72,7 @@ impl Inbound {
                     *self = Inbound::Done;
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Inbound::Http(body) => match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+                Inbound::Http(body) => match std::task::ready!(body.poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
                             return Poll::Ready(Some(Ok(data)));
@@ -72,4 +84,42 @@ impl Inbound {
             }
         }
     }
+}
+
+// === impl HttpBody ===
+
+impl HttpBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for HttpBody {
+    fn drop(&mut self) {
+        let Some(incoming) = self.incoming.take().filter(|body| self.lingers && !body.is_end_stream()) else { return };
+        // without a runtime the process is about to end
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(hear_out(incoming));
+        }
+    }
+}
+
+/// Reads and drops what is still to come. Gives up after 8 MiB, or after a second: whoever sends more, or keeps a stream
+/// open, has had the time to read the answer.
+async fn hear_out(mut body: Incoming) {
+    const MOST: usize = 8 << 20;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let reading = async {
+        let mut heard = 0usize;
+        while heard < MOST {
+            match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                Some(Ok(frame)) => heard = heard.saturating_add(frame.data_ref().map_or(0, Bytes::len)),
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, reading).await;
 }

@@ -36,6 +36,8 @@ pub enum Kind {
     HttpVersion,
     /// Frames or messages that are not what the protocol says.
     Malformed,
+    /// Not as many messages as the method takes.
+    Cardinality,
     /// A message or body over its limit.
     TooLarge,
     /// Header fields over the limit or not understood, as a bad `grpc-timeout`.
@@ -91,7 +93,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -99,6 +101,7 @@ impl Kind {
         Kind::BadRequest,
         Kind::HttpVersion,
         Kind::Malformed,
+        Kind::Cardinality,
         Kind::TooLarge,
         Kind::BadHeader,
         Kind::Deadline,
@@ -122,6 +125,7 @@ impl Kind {
             Kind::BadRequest => (400, Code::InvalidArgument, "BAD_REQUEST"),
             Kind::HttpVersion => (505, Code::Unimplemented, "HTTP_VERSION"),
             Kind::Malformed => (400, Code::Internal, "MALFORMED"),
+            Kind::Cardinality => (400, Code::Unimplemented, "CARDINALITY"),
             Kind::TooLarge => (413, Code::ResourceExhausted, "TOO_LARGE"),
             Kind::BadHeader => (400, Code::InvalidArgument, "BAD_HEADER"),
             Kind::Deadline => (504, Code::DeadlineExceeded, "DEADLINE"),
@@ -145,6 +149,18 @@ impl Kind {
 
     pub fn code(self) -> Code {
         self.row().code
+    }
+
+    /// Whether it is a fault in the protocol itself, which the protocols tell by code and message alone: callers of gRPC,
+    /// gRPC-Web and Connect get no `google.rpc.ErrorInfo` with it (Connect's conformance suite asks for none). REST
+    /// callers, whose errors are ours to shape, do.
+    pub fn is_bare(self) -> bool {
+        use Kind::{
+            BadHeader, Cancelled, Cardinality, Deadline, HttpVersion, Malformed, NoRoute, TooLarge, UnknownEncoding,
+            UnsupportedMediaType, WrongVerb,
+        };
+        let plain = [NoRoute, WrongVerb, UnsupportedMediaType, UnknownEncoding, HttpVersion, Malformed, Cardinality];
+        plain.contains(&self) || matches!(self, TooLarge | BadHeader | Deadline | Cancelled)
     }
 
     /// A stable word for programs: `google.rpc.ErrorInfo.reason`, and the label of the refusal counter.

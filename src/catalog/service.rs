@@ -111,6 +111,14 @@ pub struct MethodSettings {
     pub proto_names: bool,
     /// Print enums as numbers.
     pub enum_numbers: bool,
+    /// The encodings that the upstream reads: messages compressed with one of these pass as they are, messages in
+    /// others that we know are unpacked on the way. Default: gzip, which every common server has.
+    pub upstream_encodings: Box<[Box<str>]>,
+    /// Messages and bodies that the edge makes are compressed for callers who accept that, from this many bytes on;
+    /// 0: never. Default 1 KiB.
+    pub compress_from: usize,
+    /// Connect calls must say `connect-protocol-version: 1` (`connect=v1` by GET). Default: no.
+    pub require_connect_version: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +206,9 @@ impl Default for MethodSettings {
             print_unset: false,
             proto_names: false,
             enum_numbers: false,
+            upstream_encodings: Box::new(["gzip".into()]),
+            compress_from: 1 << 10,
+            require_connect_version: false,
         }
     }
 }

@@ -29,6 +29,12 @@ pub struct PartialSettings {
     pub proto_names: Option<bool>,
     /// See [`MethodSettings::enum_numbers`].
     pub enum_numbers: Option<bool>,
+    /// See [`MethodSettings::upstream_encodings`].
+    pub upstream_encodings: Option<Box<[Box<str>]>>,
+    /// See [`MethodSettings::compress_from`].
+    pub compress_from: Option<usize>,
+    /// See [`MethodSettings::require_connect_version`].
+    pub require_connect_version: Option<bool>,
 }
 
 /// One entry of the configuration's `settings`.
@@ -78,6 +84,9 @@ impl MethodSettings {
         take(&mut self.print_unset, &partial.print_unset);
         take(&mut self.proto_names, &partial.proto_names);
         take(&mut self.enum_numbers, &partial.enum_numbers);
+        take(&mut self.upstream_encodings, &partial.upstream_encodings);
+        take(&mut self.compress_from, &partial.compress_from);
+        take(&mut self.require_connect_version, &partial.require_connect_version);
     }
 }
 

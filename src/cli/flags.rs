@@ -75,7 +75,8 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
 
-    /// Largest message, either way; bytes, or as in 16MiB; 0: no limit [default: 4MiB]
+    /// Largest message of a caller, in bytes or as in 16MiB; 0: no limit [default: 4MiB]. Answers may be as large, and
+    /// 4MiB at least
     #[arg(long, value_name = "BYTES")]
     pub max_message_size: Option<String>,
 

@@ -166,10 +166,13 @@ impl Flags {
         let Some(text) = &self.max_message_size else { return };
         let Some(size) = parsed(text, flag, mistakes, value::size) else { return };
         let spot = Spot::flag(flag);
+        // what is asked of callers is not asked of answers: they have room for the same, and for no less than by default
+        let usual = crate::catalog::MethodSettings::default().max_response_message;
+        let answers = if size.value == 0 { 0 } else { size.value.max(usual) };
         written.settings.push(Settings {
             matches: Some(At { value: "*".to_owned(), spot: spot.clone() }),
-            max_request_message: Some(size.clone()),
-            max_response_message: Some(size),
+            max_request_message: Some(size),
+            max_response_message: Some(At { value: answers, spot: spot.clone() }),
             ..Settings::unsaid(spot)
         });
     }

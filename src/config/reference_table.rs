@@ -121,6 +121,11 @@ pub(super) const KEYS: &[Key] = &[
     key("settings[].json.unset_fields", "omit | print", "omit", "fields that are not set").also(&["always_print_primitive_fields", "emit_defaults", "emit_unpopulated", "unset"]),
     key("settings[].json.names", "json | proto", "json", "lowerCamelCase, or as in the .proto file").also(&["field_names", "preserve_proto_field_names", "use_proto_names"]),
     key("settings[].json.enums", "name | number", "name", "how enums are written").also(&["always_print_enums_as_ints", "enum"]),
+    key("settings[].compression", "table", "", "how messages are compressed, on either side").also(&["compress", "encoding"]),
+    key("settings[].compression.upstream", "one or a list", "gzip", "encodings that the upstream reads; messages in these pass as they are, those in others are unpacked").also(&["upstream_encodings", "encodings"]),
+    key("settings[].compression.answers_from", "size", "1KiB", "answers that the edge makes are compressed from this size on, for callers who accept it; 0: never").also(&["min_size", "min_length", "from"]),
+    key("settings[].connect", "table", "", "the Connect protocol"),
+    key("settings[].connect.protocol_version", "optional | required", "optional", "whether calls must say `connect-protocol-version: 1`").also(&["require_protocol_version"]),
     key("settings[].query", "table", "", "how query parameters are read"),
     key("settings[].query.ignored", "one or a list", "none", "parameters that are not for the message, as `key`").also(&["ignore", "ignored_query_parameters"]),
 ];

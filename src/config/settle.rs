@@ -473,6 +473,7 @@ impl Settling<'_> {
             self.mistakes.push(default.spot.mistake(text).hint("`deadline.default` is at most `deadline.max`"));
         }
         let ignored = w.ignored_query.as_ref();
+        let encodings = w.upstream_encodings.as_ref();
         let settings = PartialSettings {
             max_request_message: value_of(&w.max_request_message),
             max_response_message: value_of(&w.max_response_message),
@@ -484,6 +485,9 @@ impl Settling<'_> {
             print_unset: value_of(&w.print_unset),
             proto_names: value_of(&w.proto_names),
             enum_numbers: value_of(&w.enum_numbers),
+            upstream_encodings: encodings.map(|names| names.iter().map(|name| name.value.as_str().into()).collect()),
+            compress_from: value_of(&w.compress_from),
+            require_connect_version: value_of(&w.require_connect_version),
         };
         let place = w.matches.as_ref().map_or(&w.spot, |matches| &matches.spot).place.clone();
         SettingRule { pattern: pattern.to_owned(), settings, place }

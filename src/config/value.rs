@@ -24,6 +24,13 @@ pub(super) fn text(value: &str) -> Parsed<String> {
     }
 }
 
+/// The name of an encoding: one of ours, or another that passes unread. In lower case, as headers have it.
+pub(super) fn encoding(value: &str) -> Parsed<String> {
+    let name = text(value)?;
+    let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
+    if name.chars().all(token) { Ok(name) } else { Err(unlike(value, "the name of an encoding, as gzip or zstd")) }
+}
+
 /// `true` or `false`; YAML 1.1's `yes` and `on` are refused rather than guessed at.
 pub(super) fn boolean(value: &str) -> Parsed<bool> {
     match value {

@@ -156,6 +156,9 @@ pub(super) struct Settings {
     pub proto_names: Option<At<bool>>,
     pub enum_numbers: Option<At<bool>>,
     pub ignored_query: Option<Vec<At<String>>>,
+    pub upstream_encodings: Option<Vec<At<String>>>,
+    pub compress_from: Option<At<usize>>,
+    pub require_connect_version: Option<At<bool>>,
 }
 
 /// Looks up environment variables; tests have their own.
@@ -442,6 +445,9 @@ impl Settings {
             proto_names: None,
             enum_numbers: None,
             ignored_query: None,
+            upstream_encodings: None,
+            compress_from: None,
+            require_connect_version: None,
         }
     }
 
@@ -458,9 +464,12 @@ impl Settings {
         const UNSET: &[(&str, bool)] = &[("omit", false), ("print", true)];
         const NAMES: &[(&str, bool)] = &[("json", false), ("proto", true)];
         const ENUMS: &[(&str, bool)] = &[("name", false), ("number", true)];
+        const VERSION: &[(&str, bool)] = &[("optional", false), ("required", true)];
         let deadline = t.table(r, "deadline", "settings[].deadline");
         let json = t.table(r, "json", "settings[].json");
         let query = t.table(r, "query", "settings[].query");
+        let compression = t.table(r, "compression", "settings[].compression");
+        let connect = t.table(r, "connect", "settings[].connect");
         Settings {
             spot: t.spot.clone(),
             matches: t.one(r, "match", value::methods),
@@ -474,6 +483,14 @@ impl Settings {
             proto_names: json.as_ref().and_then(|t| t.one(r, "names", value::choice(NAMES))),
             enum_numbers: json.as_ref().and_then(|t| t.one(r, "enums", value::choice(ENUMS))),
             ignored_query: query.as_ref().filter(|t| t.has("ignored")).map(|t| t.many(r, "ignored", value::text)),
+            upstream_encodings: compression
+                .as_ref()
+                .filter(|t| t.has("upstream"))
+                .map(|t| t.many(r, "upstream", value::encoding)),
+            compress_from: compression.as_ref().and_then(|t| t.one(r, "answers_from", value::size)),
+            require_connect_version: connect
+                .as_ref()
+                .and_then(|t| t.one(r, "protocol_version", value::choice(VERSION))),
         }
     }
 }

@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http::header::EXPECT;
+use http::{Request, Response, Version};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -260,7 +261,8 @@ fn service<H: Corridor>(
     service_fn(move |request: Request<Incoming>| {
         let in_flight = live.call();
         let (parts, body) = request.into_parts();
-        let inbound = if body.is_end_stream() { Inbound::Done } else { Inbound::Http(body) };
+        let waits = parts.version < Version::HTTP_2 && parts.headers.contains_key(EXPECT);
+        let inbound = Inbound::http(body, waits);
         let opened = Arc::clone(&handler).open(Head::new(parts, Arc::clone(&connection)), inbound);
         async move {
             let response: Response<Body> = opened.await;

@@ -1,7 +1,7 @@
 //! What a dialect does with the answer to a call.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::Codec;
 use crate::status::{Any, Status};
@@ -17,12 +17,14 @@ pub trait Answer: Send + Sync {
     /// How the messages of the body are encoded.
     fn codec(&self) -> Codec;
 
-    /// Whether a refusal waits for the rest of a short request. HTTP clients that are not done with sending may forget an
-    /// answer that comes before: over HTTP/1.1 the connection is closed on them, over HTTP/2 the stream is reset behind
-    /// the answer (RFC 9113 section 8.1), which curl takes for a failure. gRPC's own clients read it all the same.
+    /// Whether an answer that comes early is told while the rest of the request is read and dropped, for callers that
+    /// would lose it otherwise. gRPC's own clients do not.
     fn hears_out(&self) -> bool {
         true
     }
+
+    /// How the caller is told that the answer is compressed.
+    fn packing(&self) -> Packing;
 
     /// How the end's details are wanted.
     fn details(&self) -> DetailForm {
@@ -37,8 +39,10 @@ pub trait Answer: Send + Sync {
         chunk
     }
 
-    /// Appends the body bytes for one message ([`AnswerForm::Messages`]), which is in the caller's codec.
-    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
+    /// Appends the body bytes for one message ([`AnswerForm::Messages`]), which is in the caller's codec. `flags` are
+    /// those of its frame: set only for a dialect that packs its messages, if this one is packed.
+    fn message(&mut self, flags: u8, message: &[u8], out: &mut Vec<u8>) {
+        let _ = flags;
         out.extend_from_slice(message);
     }
 
@@ -68,6 +72,17 @@ pub enum AnswerForm {
     Frames,
     /// Messages, one by one.
     Messages,
+}
+
+/// How a dialect tells that an answer is compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Each message by itself; this field names the encoding, and the flag of a frame says whether it is used.
+    Messages(HeaderName),
+    /// The body as a whole, by `content-encoding`.
+    Body,
+    /// Nothing is compressed.
+    Never,
 }
 
 /// How a dialect wants the details of a status.

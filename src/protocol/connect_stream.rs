@@ -6,9 +6,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
-use super::answer::{Answer, AnswerForm, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+use super::answer::{Answer, AnswerForm, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 use super::connect_unary::put_error;
 use super::json_text::put_json_string;
+use super::metadata::CONNECT_ENCODING;
 use crate::wire::prefix;
 
 /// Flag of the last envelope.
@@ -38,6 +39,10 @@ impl Answer for ConnectStream {
         self.codec
     }
 
+    fn packing(&self) -> Packing {
+        Packing::Messages(CONNECT_ENCODING)
+    }
+
     fn details(&self) -> DetailForm {
         DetailForm::Json
     }
@@ -51,8 +56,8 @@ impl Answer for ConnectStream {
         HeadOut { status: StatusCode::OK, headers: metadata }
     }
 
-    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&prefix(0, message.len()));
+    fn message(&mut self, flags: u8, message: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&prefix(flags, message.len()));
         out.extend_from_slice(message);
     }
 
@@ -65,7 +70,7 @@ impl Answer for ConnectStream {
         head.headers.extend(std::mem::take(&mut end.hints));
         let mut body = Vec::new();
         if let Some(message) = message {
-            self.message(&message, &mut body);
+            self.message(0, &message, &mut body);
         }
         body.extend_from_slice(&end_envelope(&end));
         WholeOut { head, body: body.into(), trailers: None }

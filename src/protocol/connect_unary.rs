@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
-use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 use super::json_text::put_json_string;
 use super::metadata::append_trailers;
 
@@ -30,6 +30,10 @@ impl Answer for ConnectUnary {
 
     fn codec(&self) -> Codec {
         self.codec
+    }
+
+    fn packing(&self) -> Packing {
+        Packing::Body
     }
 
     fn details(&self) -> DetailForm {
@@ -58,8 +62,7 @@ impl Answer for ConnectUnary {
                 message,
             ),
             _ => {
-                let code = StatusCode::from_u16(end.status.code.http());
-                head.status = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                head.status = http_status(&end);
                 ("application/json", {
                     let mut body = Vec::with_capacity(128);
                     put_error(&mut body, &end);
@@ -70,6 +73,13 @@ impl Answer for ConnectUnary {
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         WholeOut { head, body, trailers: None }
     }
+}
+
+/// By the table of Connect's; but what is not there is told by 404, from which Connect's clients derive UNIMPLEMENTED
+/// (protocol reference, "Error Codes"), and which its conformance suite asks for.
+fn http_status(end: &End) -> StatusCode {
+    let told = end.http.filter(|code| *code == 404);
+    StatusCode::from_u16(told.unwrap_or_else(|| end.status.code.http())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// `{"code": ..., "message": ..., "details": [{"type", "value", "debug"}]}`.

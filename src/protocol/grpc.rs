@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::answer::{Answer, AnswerForm, Due, End, Ending, HeadOut, WholeOut};
-use super::metadata::{GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS};
+use super::answer::{Answer, AnswerForm, Due, End, Ending, HeadOut, Packing, WholeOut};
+use super::metadata::{GRPC_DETAILS, GRPC_ENCODING, GRPC_MESSAGE, GRPC_STATUS};
 use super::{Codec, Detail};
 use crate::status::{Status, encode_status};
 use crate::wire::{encode_bin, encode_message, prefix};
@@ -47,13 +47,17 @@ impl Answer for Grpc {
         self.codec
     }
 
+    fn packing(&self) -> Packing {
+        Packing::Messages(GRPC_ENCODING)
+    }
+
     fn head(&mut self, mut metadata: HeaderMap) -> HeadOut {
         metadata.insert(CONTENT_TYPE, self.content_type());
         HeadOut { status: StatusCode::OK, headers: metadata }
     }
 
-    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&prefix(0, message.len()));
+    fn message(&mut self, flags: u8, message: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&prefix(flags, message.len()));
         out.extend_from_slice(message);
     }
 
@@ -71,7 +75,7 @@ impl Answer for Grpc {
         match message {
             Some(message) => {
                 let mut body = Vec::with_capacity(message.len() + 5);
-                self.message(&message, &mut body);
+                self.message(0, &message, &mut body);
                 WholeOut { head, body: body.into(), trailers: Some(fields) }
             }
             None => {

@@ -5,8 +5,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
-use super::answer::{Answer, AnswerForm, Due, End, Ending, HeadOut, WholeOut};
+use super::answer::{Answer, AnswerForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 use super::grpc::status_fields;
+use super::metadata::GRPC_ENCODING;
 use crate::wire::{TRAILERS, encode_text, prefix};
 
 /// The answer to a gRPC-Web call.
@@ -50,6 +51,10 @@ impl Answer for GrpcWeb {
         self.codec
     }
 
+    fn packing(&self) -> Packing {
+        Packing::Messages(GRPC_ENCODING)
+    }
+
     fn head(&mut self, mut metadata: HeaderMap) -> HeadOut {
         metadata.insert(CONTENT_TYPE, self.content_type());
         HeadOut { status: StatusCode::OK, headers: metadata }
@@ -59,9 +64,9 @@ impl Answer for GrpcWeb {
         if self.text { encode_text(&chunk) } else { chunk }
     }
 
-    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
+    fn message(&mut self, flags: u8, message: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&prefix(0, message.len()));
+        out.extend_from_slice(&prefix(flags, message.len()));
         out.extend_from_slice(message);
         if self.text {
             let coded = encode_text(out.get(start..).unwrap_or(&[]));

@@ -8,7 +8,10 @@ pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-messag
 pub(super) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+pub(super) const CONNECT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
+pub(super) const CONNECT_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
 
 /// What a field is about, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +25,13 @@ enum About {
     /// The body as it stands on this hop, or what this caller accepts.
     Body,
     /// How gRPC messages are compressed, which holds for as long as frames pass.
-    Compression,
-    /// Reserved by gRPC or Connect.
-    Reserved,
+    Encoding,
+    /// Which encodings of gRPC messages are understood in the other direction.
+    AcceptEncoding,
+    /// Reserved by gRPC.
+    Grpc,
+    /// Reserved by Connect, which ends here.
+    Connect,
 }
 
 /// Reads a name once, for asking the map for each of twenty names costs more than a small call has to spend.
@@ -34,38 +41,50 @@ fn about(name: &str) -> About {
         "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "http2-settings" => {
             About::Hop
         }
-        "host" | "content-length" | "content-type" | "accept" | "accept-encoding" | "expect" | "x-grpc-web" => {
-            About::Body
-        }
-        "grpc-encoding" | "grpc-accept-encoding" | "content-encoding" => About::Compression,
-        _ if name.starts_with("grpc-") || name.starts_with("connect-") => About::Reserved,
+        "host" | "content-length" | "content-type" | "content-encoding" | "accept" | "accept-encoding" | "expect"
+        | "x-grpc-web" => About::Body,
+        "grpc-encoding" => About::Encoding,
+        "grpc-accept-encoding" => About::AcceptEncoding,
+        _ if name.starts_with("grpc-") => About::Grpc,
+        _ if name.starts_with("connect-") => About::Connect,
         _ => About::Application,
     }
 }
 
-/// Turns a caller's header fields into the request metadata that goes upstream: hop-by-hop fields go, gRPC's own are
-/// set. With `frames_pass` the caller's frames go upstream as they are, and so do the fields that say how they are
-/// compressed; otherwise messages are ours, and never compressed.
-pub fn forwardable_request(headers: &mut HeaderMap, frames_pass: bool) {
-    retain(headers, |about| match about {
-        About::Application => true,
-        About::Compression | About::Reserved => frames_pass,
-        About::Hop | About::Connection | About::Body => false,
-    });
-    headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY);
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+/// What of a call goes through unread; the fields that say how it is compressed go with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passing {
+    /// The caller's frames go upstream as they are.
+    pub request: bool,
+    /// The upstream's frames may go to the caller as they are.
+    pub answer: bool,
 }
 
-/// Rids the upstream's header fields (or trailers) of what is not for callers. With `frames_pass` the fields that say
-/// how messages are compressed stay.
-pub fn forwardable_answer(headers: &mut HeaderMap, frames_pass: bool) {
+/// Turns a caller's header fields into the request metadata that goes upstream: hop-by-hop fields and those of other
+/// protocols go, gRPC's own are set. Returns which encodings the upstream is told to answer in: the caller's if frames
+/// pass to it, else none but `identity`.
+pub fn forwardable_request(headers: &mut HeaderMap, passing: Passing) -> HeaderValue {
+    retain(headers, |about| match about {
+        About::Application => true,
+        About::Encoding | About::Grpc => passing.request,
+        About::AcceptEncoding => passing.answer,
+        About::Connect | About::Hop | About::Connection | About::Body => false,
+    });
+    let accepted = headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY).clone();
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    accepted
+}
+
+/// Rids the upstream's header fields (or trailers) of what is not for callers. How its messages are compressed is told
+/// anew, if they still are.
+pub fn forwardable_answer(headers: &mut HeaderMap) {
     if headers.is_empty() {
         return;
     }
     retain(headers, |about| match about {
-        About::Application | About::Reserved => true,
-        About::Compression => frames_pass,
+        About::Application | About::Grpc => true,
+        About::Encoding | About::AcceptEncoding | About::Connect => false,
         About::Hop | About::Connection | About::Body => false,
     });
 }
@@ -126,6 +145,9 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 mod tests {
     use super::*;
 
+    const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+    const NOTHING: Passing = Passing { request: false, answer: false };
+
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect()
     }
@@ -142,7 +164,7 @@ mod tests {
             ("user-agent", "me"),
             ("content-type", "application/json"),
         ]);
-        forwardable_request(&mut headers, false);
+        forwardable_request(&mut headers, NOTHING);
         let expected = map(&[
             ("x-app", "1"),
             ("user-agent", "me"),
@@ -156,7 +178,7 @@ mod tests {
     #[test]
     fn a_caller_that_sends_no_frames_cannot_set_the_fields_of_grpc() {
         let mut headers = map(&[("grpc-timeout", "1S"), ("grpc-encoding", "gzip"), ("grpc-internal-x", "1")]);
-        forwardable_request(&mut headers, false);
+        forwardable_request(&mut headers, NOTHING);
         assert!(!headers.contains_key("grpc-timeout") && !headers.contains_key("grpc-internal-x"));
         assert_eq!(headers["grpc-accept-encoding"], "identity");
     }
@@ -183,15 +205,21 @@ mod tests {
             ("x-grpc-web", "1"),
             ("x-app", "1"),
         ]);
-        forwardable_answer(&mut headers, true);
+        forwardable_answer(&mut headers);
         assert_eq!(headers, map(&[("x-app", "1")]));
     }
 
     #[test]
-    fn compression_fields_stay_with_frames_that_pass() {
-        let mut headers = map(&[("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip")]);
-        forwardable_request(&mut headers, true);
-        assert_eq!(headers["grpc-encoding"], "gzip");
-        assert_eq!(headers["grpc-accept-encoding"], "gzip");
+    fn compression_fields_stay_with_the_frames_that_pass() {
+        let fields = [("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip"), ("connect-protocol-version", "1")];
+        let mut headers = map(&fields);
+        let accepted = forwardable_request(&mut headers, Passing { request: true, answer: false });
+        assert_eq!((&headers["grpc-encoding"], &accepted), (&GZIP, &IDENTITY));
+        assert!(!headers.contains_key("connect-protocol-version"));
+        let mut headers = map(&fields);
+        let accepted = forwardable_request(&mut headers, Passing { request: false, answer: true });
+        assert_eq!((headers.get("grpc-encoding"), &accepted), (None, &GZIP));
+        forwardable_answer(&mut headers);
+        assert!(!headers.contains_key("grpc-accept-encoding"));
     }
 }

@@ -12,11 +12,12 @@ mod grpc;
 mod grpc_web;
 mod json_text;
 mod metadata;
+mod plain;
 mod registry;
 mod rest;
 mod rest_stream;
 
-pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 pub use family::{Codec, Family, family};
-pub use metadata::{forwardable_answer, forwardable_request};
-pub use registry::{RequestForm, Spoken, by_method, by_template, refusal_answer};
+pub use metadata::{Passing, forwardable_answer, forwardable_request};
+pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer};

@@ -6,22 +6,24 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName, Method, Version};
 
 use super::connect_stream::ConnectStream;
 use super::connect_unary::ConnectUnary;
 use super::grpc::Grpc;
 use super::grpc_web::GrpcWeb;
-use super::metadata::{GRPC_ENCODING, GRPC_TIMEOUT};
+use super::metadata::{CONNECT_ACCEPT_ENCODING, CONNECT_ENCODING, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT};
+use super::plain::Plain;
 use super::rest::Rest;
 use super::rest_stream::{Layout, RestStream};
 use super::{Answer, Codec, Family};
 use crate::call::{Head, Hint, Kind, Refusal};
-use crate::catalog::{self, Idempotency, StreamKind};
-use crate::wire::{parse_connect_timeout, parse_grpc_timeout};
+use crate::catalog::{self, Idempotency, MethodSettings, StreamKind};
+use crate::wire::{ENCODINGS, Encoding, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};
 
-const CONNECT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
+const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
+const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// The content types that a unary method can be posted with.
@@ -47,6 +49,17 @@ pub enum RequestForm {
     Messages,
 }
 
+/// How the messages of a request are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// Not at all, or in a way that only the upstream knows.
+    No,
+    /// As the upstream reads it: they pass as they are.
+    Passes(Encoding),
+    /// They are to be unpacked here.
+    Unpack(Encoding),
+}
+
 /// What is known of a call once its dialect is known.
 pub struct Spoken {
     /// For metrics and records.
@@ -54,11 +67,26 @@ pub struct Spoken {
     pub request: RequestForm,
     /// How the request's messages are encoded.
     pub codec: Codec,
+    pub packed: Packed,
+    /// What the caller would like the messages or the body of the answer to be compressed with.
+    pub wanted: Option<Encoding>,
     pub answer: Box<dyn Answer>,
     /// What the caller asked for, counted from the head.
     pub deadline: Option<Duration>,
     /// The request message, when the dialect found it in the head instead of the body.
     pub message: Option<Bytes>,
+}
+
+// === impl Packed ===
+
+impl Packed {
+    /// What is to be unpacked here.
+    pub fn here(self) -> Option<Encoding> {
+        match self {
+            Packed::Unpack(encoding) => Some(encoding),
+            Packed::No | Packed::Passes(_) => None,
+        }
+    }
 }
 
 /// The dialect of a call whose path is a method's. Takes the fields that the dialect keeps in the head out of it.
@@ -68,21 +96,21 @@ pub fn by_method(
     method: &catalog::Method,
     auto_mapping: bool,
 ) -> Result<Spoken, Refusal> {
-    let kind = method.kind;
+    let (kind, settings) = (method.kind, &method.settings);
     if head.parts.method == Method::GET && kind == StreamKind::Unary && method.idempotency == Idempotency::NoSideEffects
     {
-        return connect_get(head);
+        return connect_get(head, settings);
     }
     if head.parts.method != Method::POST {
         let text = format!("methods are called by POST, not {}", head.parts.method);
         return Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow("POST".into())));
     }
     match family {
-        Family::Grpc(Some(codec)) => grpc(head, codec),
-        Family::GrpcWeb { text, codec: Some(codec) } => grpc_web(head, text, codec),
-        Family::ConnectStream(Some(codec)) if kind != StreamKind::Unary => connect_stream(head, codec),
-        Family::Json if kind == StreamKind::Unary => connect_unary(head, Codec::Json),
-        Family::Proto if kind == StreamKind::Unary => connect_unary(head, Codec::Proto),
+        Family::Grpc(Some(codec)) => grpc(head, codec, settings),
+        Family::GrpcWeb { text, codec: Some(codec) } => grpc_web(head, text, codec, settings),
+        Family::ConnectStream(Some(codec)) if kind != StreamKind::Unary => connect_stream(head, codec, settings),
+        Family::Json if kind == StreamKind::Unary => connect_unary(head, Codec::Json, settings),
+        Family::Proto if kind == StreamKind::Unary => connect_unary(head, Codec::Proto, settings),
         Family::Json if auto_mapping => by_template(head, kind),
         _ => Err(unsupported(head, kind)),
     }
@@ -90,74 +118,113 @@ pub fn by_method(
 
 /// The dialect of a call that came by the template of a rule, or by auto-mapping.
 pub fn by_template(head: &mut Head, kind: StreamKind) -> Result<Spoken, Refusal> {
-    plain_body(&head.parts.headers)?;
-    let deadline = deadline(&mut head.parts.headers, GRPC_TIMEOUT, parse_grpc_timeout)?;
+    let headers = &mut head.parts.headers;
+    let packed = body_encoding(headers)?;
+    let in_seconds = deadline(headers, SERVER_TIMEOUT, parse_server_timeout)?;
+    let deadline = deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?.into_iter().chain(in_seconds).min();
+    let wanted = accepted(headers, ACCEPT_ENCODING);
     let request = if kind.client_streams() { RequestForm::Messages } else { RequestForm::Message };
     let (dialect, answer): (_, Box<dyn Answer>) = if kind.server_streams() {
-        ("rest-stream", Box::new(RestStream::new(layout(&head.parts.headers))))
+        ("rest-stream", Box::new(RestStream::new(layout(headers))))
     } else {
         ("rest", Box::new(Rest))
     };
-    Ok(Spoken { dialect, request, codec: Codec::Json, answer, deadline, message: None })
+    Ok(Spoken { dialect, request, codec: Codec::Json, packed, wanted, answer, deadline, message: None })
 }
 
-/// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none. `unary`:
-/// the path is that of a unary method, where JSON is Connect's.
-pub fn refusal_answer(family: Family, head: &Head, unary: bool) -> (&'static str, Box<dyn Answer>) {
+/// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none. `kind`: of
+/// the method that has the path.
+pub fn refusal_answer(
+    family: Family,
+    head: &Head,
+    kind: Option<StreamKind>,
+    refusal: Kind,
+) -> (&'static str, Box<dyn Answer>) {
     let codec = Codec::Json;
+    let is_call = !matches!(refusal, Kind::WrongVerb | Kind::UnsupportedMediaType);
     match family {
-        Family::Json if unary && head.parts.method == Method::POST => {
-            ("connect-unary", Box::new(ConnectUnary { codec }))
-        }
-        Family::None if unary && is_connect_get(head) => ("connect-get", Box::new(ConnectUnary { codec })),
         Family::Grpc(codec) => ("grpc", Box::new(Grpc { codec: codec.unwrap_or(Codec::Proto) })),
         Family::GrpcWeb { text, codec } => {
             let text = wants_text(&head.parts.headers, text);
             (web_name(text), Box::new(GrpcWeb { text, codec: codec.unwrap_or(Codec::Proto) }))
         }
-        Family::Proto => ("connect-unary", Box::new(ConnectUnary { codec: Codec::Proto })),
-        Family::ConnectStream(Some(codec)) => ("connect-stream", Box::new(ConnectStream { codec })),
-        Family::ConnectStream(None) | Family::Json | Family::None | Family::Other => ("rest", Box::new(Rest)),
+        Family::ConnectStream(Some(codec)) if is_call => ("connect-stream", Box::new(ConnectStream { codec })),
+        Family::Proto if is_call => ("connect-unary", Box::new(ConnectUnary { codec: Codec::Proto })),
+        _ if kind.is_some() && !is_call => ("unknown", Box::new(Plain)),
+        Family::Json if kind == Some(StreamKind::Unary) => ("connect-unary", Box::new(ConnectUnary { codec })),
+        Family::None if kind == Some(StreamKind::Unary) && is_connect_get(head) => {
+            ("connect-get", Box::new(ConnectUnary { codec }))
+        }
+        _ => ("rest", Box::new(Rest)),
     }
 }
 
-fn grpc(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
+fn grpc(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Result<Spoken, Refusal> {
     if head.parts.version != Version::HTTP_2 {
         return Err(Refusal::new(
             Kind::HttpVersion,
             "gRPC needs HTTP/2; gRPC-Web, Connect and JSON are there for HTTP/1.1",
         ));
     }
-    let deadline = frames_head(&mut head.parts.headers, codec)?;
+    let headers = &mut head.parts.headers;
     Ok(Spoken {
         dialect: "grpc",
         request: RequestForm::Frames,
         codec,
+        packed: frames_encoding(headers, GRPC_ENCODING, codec, settings)?,
+        wanted: wanted_in_frames(headers, codec),
         answer: Box::new(Grpc { codec }),
-        deadline,
+        deadline: deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?,
         message: None,
     })
 }
 
-fn grpc_web(head: &mut Head, text: bool, codec: Codec) -> Result<Spoken, Refusal> {
-    let deadline = frames_head(&mut head.parts.headers, codec)?;
+fn grpc_web(head: &mut Head, text: bool, codec: Codec, settings: &MethodSettings) -> Result<Spoken, Refusal> {
+    let headers = &mut head.parts.headers;
     let request = if text { RequestForm::TextFrames } else { RequestForm::Frames };
-    let text = wants_text(&head.parts.headers, text);
+    let text = wants_text(headers, text);
     Ok(Spoken {
         dialect: web_name(text),
         request,
         codec,
+        packed: frames_encoding(headers, GRPC_ENCODING, codec, settings)?,
+        wanted: wanted_in_frames(headers, codec),
         answer: Box::new(GrpcWeb { text, codec }),
-        deadline,
+        deadline: deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?,
         message: None,
     })
 }
 
-fn connect_unary(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
-    plain_body(&head.parts.headers)?;
-    let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
-    let answer = Box::new(ConnectUnary { codec });
-    Ok(Spoken { dialect: "connect-unary", request: RequestForm::Message, codec, answer, deadline, message: None })
+fn connect_unary(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Result<Spoken, Refusal> {
+    let headers = &mut head.parts.headers;
+    connect_version(headers.get(CONNECT_VERSION).map(|value| value.as_bytes()), b"1", settings)?;
+    Ok(Spoken {
+        dialect: "connect-unary",
+        request: RequestForm::Message,
+        codec,
+        packed: body_encoding(headers)?,
+        wanted: accepted(headers, ACCEPT_ENCODING),
+        answer: Box::new(ConnectUnary { codec }),
+        deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
+        message: None,
+    })
+}
+
+/// A version that is told must be the one there is; one must be told only if the settings say so.
+fn connect_version(told: Option<&[u8]>, known: &'static [u8], settings: &MethodSettings) -> Result<(), Refusal> {
+    let field = if known == b"1" { "the header connect-protocol-version" } else { "the query parameter \"connect\"" };
+    let known_text = String::from_utf8_lossy(known);
+    match told {
+        Some(version) if version == known => Ok(()),
+        Some(version) => {
+            let text = format!("{field} is {:?}: only {known_text:?} is known", String::from_utf8_lossy(version));
+            Err(Refusal::new(Kind::BadHeader, text))
+        }
+        None if settings.require_connect_version => {
+            Err(Refusal::new(Kind::BadHeader, format!("{field} is missing: it must be {known_text:?}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a GET says by its query that it is a call.
@@ -174,20 +241,20 @@ const URL_BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Connect unary by GET (Connect protocol reference, "Unary-Get-Request"): the message stands in the query.
-fn connect_get(head: &mut Head) -> Result<Spoken, Refusal> {
-    let (mut message, mut codec, mut base64) = (None, None, false);
+fn connect_get(head: &mut Head, settings: &MethodSettings) -> Result<Spoken, Refusal> {
+    let (mut message, mut codec, mut base64, mut version) = (None, None, false, None);
+    let mut packed = Packed::No;
     for (name, value) in form_urlencoded::parse(head.parts.uri.query().unwrap_or("").as_bytes()) {
         match &*name {
             "message" => message = Some(value),
             "encoding" => codec = Some(value),
             "base64" => base64 = value == "1",
-            "compression" if !value.is_empty() && value != "identity" => {
-                let text = format!("compression {value:?} is not supported; send identity");
-                return Err(Refusal::new(Kind::UnknownEncoding, text).hint(Hint::Encodings("identity")));
-            }
+            "compression" => packed = unpack(ours("compression", value.as_bytes())?),
+            "connect" => version = Some(value),
             _ => {}
         }
     }
+    connect_version(version.as_ref().map(|value| value.as_bytes()), b"v1", settings)?;
     let missing = |name: &str| Refusal::new(Kind::BadRequest, format!("the query parameter {name:?} is missing"));
     let codec = match codec.ok_or_else(|| missing("encoding"))?.as_ref() {
         "proto" => Codec::Proto,
@@ -204,41 +271,87 @@ fn connect_get(head: &mut Head) -> Result<Spoken, Refusal> {
     } else {
         message.into_owned().into_bytes()
     };
-    let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
-    let answer = Box::new(ConnectUnary { codec });
-    let message = Some(message.into());
-    Ok(Spoken { dialect: "connect-get", request: RequestForm::Message, codec, answer, deadline, message })
+    let headers = &mut head.parts.headers;
+    Ok(Spoken {
+        dialect: "connect-get",
+        request: RequestForm::Message,
+        codec,
+        packed,
+        wanted: accepted(headers, ACCEPT_ENCODING),
+        answer: Box::new(ConnectUnary { codec }),
+        deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
+        message: Some(message.into()),
+    })
 }
 
-fn connect_stream(head: &mut Head, codec: Codec) -> Result<Spoken, Refusal> {
-    uncompressed(&head.parts.headers, CONNECT_ENCODING)?;
-    let deadline = deadline(&mut head.parts.headers, CONNECT_TIMEOUT, parse_connect_timeout)?;
-    let answer = Box::new(ConnectStream { codec });
-    Ok(Spoken { dialect: "connect-stream", request: RequestForm::Frames, codec, answer, deadline, message: None })
-}
-
-/// What gRPC and gRPC-Web keep in their head. Frames of protobuf may be compressed, for they pass as they are; JSON is
-/// read here, and compressed messages are not read yet.
-fn frames_head(headers: &mut HeaderMap, codec: Codec) -> Result<Option<Duration>, Refusal> {
-    if codec == Codec::Json {
-        uncompressed(headers, GRPC_ENCODING)?;
+fn connect_stream(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Result<Spoken, Refusal> {
+    let headers = &mut head.parts.headers;
+    connect_version(headers.get(CONNECT_VERSION).map(|value| value.as_bytes()), b"1", settings)?;
+    let packed = frames_encoding(headers, CONNECT_ENCODING, codec, settings)?;
+    // frames pass as gRPC's, and so do the fields that say how they are compressed
+    for (theirs, grpc) in [(CONNECT_ENCODING, GRPC_ENCODING), (CONNECT_ACCEPT_ENCODING, GRPC_ACCEPT_ENCODING)] {
+        match headers.remove(theirs) {
+            Some(value) => headers.insert(grpc, value),
+            None => headers.remove(grpc),
+        };
     }
-    deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)
+    Ok(Spoken {
+        dialect: "connect-stream",
+        request: RequestForm::Frames,
+        codec,
+        packed,
+        wanted: wanted_in_frames(headers, codec),
+        answer: Box::new(ConnectStream { codec }),
+        deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
+        message: None,
+    })
 }
 
-fn plain_body(headers: &HeaderMap) -> Result<(), Refusal> {
-    uncompressed(headers, CONTENT_ENCODING)
-}
-
-fn uncompressed(headers: &HeaderMap, name: HeaderName) -> Result<(), Refusal> {
-    match headers.get(&name) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let text =
-                format!("{name} {:?} is not supported; send identity", String::from_utf8_lossy(value.as_bytes()));
-            Err(Refusal::new(Kind::UnknownEncoding, text).hint(Hint::Encodings("identity")))
-        }
-        _ => Ok(()),
+/// How the frames of a request are compressed. Those of protobuf in an encoding that the upstream reads pass as they
+/// are, whether we know it or not.
+fn frames_encoding(
+    headers: &HeaderMap,
+    name: HeaderName,
+    codec: Codec,
+    settings: &MethodSettings,
+) -> Result<Packed, Refusal> {
+    let Some(value) = headers.get(&name) else { return Ok(Packed::No) };
+    let reads = |encoding: &str| encoding.as_bytes() == value.as_bytes();
+    if codec == Codec::Proto && settings.upstream_encodings.iter().any(|encoding| reads(encoding)) {
+        return Ok(Encoding::from_name(value.as_bytes()).map_or(Packed::No, Packed::Passes));
     }
+    ours(name.as_str(), value.as_bytes()).map(unpack)
+}
+
+/// How a body is compressed as a whole.
+fn body_encoding(headers: &HeaderMap) -> Result<Packed, Refusal> {
+    let Some(value) = headers.get(CONTENT_ENCODING) else { return Ok(Packed::No) };
+    ours(CONTENT_ENCODING.as_str(), value.as_bytes()).map(unpack)
+}
+
+fn unpack(encoding: Option<Encoding>) -> Packed {
+    encoding.map_or(Packed::No, Packed::Unpack)
+}
+
+/// The encoding of this name; `None` for `identity`. `place` is where it was told.
+fn ours(place: &str, name: &[u8]) -> Result<Option<Encoding>, Refusal> {
+    let name = name.trim_ascii();
+    if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
+        return Ok(None);
+    }
+    Encoding::from_name(name).map(Some).ok_or_else(|| {
+        let text = format!("{place} {:?} is not known; known are: {ENCODINGS}", String::from_utf8_lossy(name));
+        Refusal::new(Kind::UnknownEncoding, text).hint(Hint::Encodings(ENCODINGS))
+    })
+}
+
+/// What messages that are made here are compressed with; those of protobuf come from the upstream as they are.
+fn wanted_in_frames(headers: &HeaderMap, codec: Codec) -> Option<Encoding> {
+    if codec == Codec::Proto { None } else { accepted(headers, GRPC_ACCEPT_ENCODING) }
+}
+
+fn accepted(headers: &HeaderMap, name: HeaderName) -> Option<Encoding> {
+    Encoding::accepted(headers.get_all(name).iter().map(|value| value.as_bytes()))
 }
 
 fn deadline(

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
-use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+use super::answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 use super::json_text::put_json_string;
 use super::metadata::append_trailers;
 
@@ -30,6 +30,10 @@ impl Answer for Rest {
 
     fn codec(&self) -> Codec {
         Codec::Json
+    }
+
+    fn packing(&self) -> Packing {
+        Packing::Body
     }
 
     fn details(&self) -> DetailForm {

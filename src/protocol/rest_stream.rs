@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Codec;
-use super::answer::{Answer, AnswerForm, DetailForm, Due, End, Ending, HeadOut, WholeOut};
+use super::answer::{Answer, AnswerForm, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 use super::rest::{JSON, Rest, put_status_json};
 
 /// How the messages of a stream stand in the body.
@@ -68,6 +68,10 @@ impl Answer for RestStream {
         Codec::Json
     }
 
+    fn packing(&self) -> Packing {
+        Packing::Body
+    }
+
     fn details(&self) -> DetailForm {
         DetailForm::AnyJson
     }
@@ -77,7 +81,7 @@ impl Answer for RestStream {
         HeadOut { status: StatusCode::OK, headers: metadata }
     }
 
-    fn message(&mut self, message: &[u8], out: &mut Vec<u8>) {
+    fn message(&mut self, _flags: u8, message: &[u8], out: &mut Vec<u8>) {
         if self.layout == Layout::Array {
             out.push(if self.written { b',' } else { b'[' });
         }
@@ -119,7 +123,7 @@ mod tests {
         let mut answer = RestStream::new(layout);
         let mut out = Vec::new();
         for message in messages {
-            answer.message(message.as_bytes(), &mut out);
+            answer.message(0, message.as_bytes(), &mut out);
         }
         let ending = answer.end(End::new(status));
         out.extend_from_slice(&ending.bytes);

@@ -13,13 +13,14 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::downlink::{Downlink, Part};
-use super::ending::{expand, from_refusal};
+use super::ending::{deadline_passed, expand, from_refusal, late};
 use super::tables::Called;
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Kind, Refusal};
 use crate::observe::GaugeGuard;
 use crate::protocol::{Answer, End};
 use crate::status::Code;
+use crate::wire::{self, Packer};
 
 /// Messages are gathered up to this size before they go to the door.
 const GATHER: usize = 16 << 10;
@@ -49,7 +50,9 @@ pub struct Relay {
     pub(super) pump: Option<Pump>,
     pub(super) called: Called,
     /// A message that was read before the head was due.
-    pub(super) first: Option<Bytes>,
+    pub(super) first: Option<wire::Frame>,
+    /// For a body that is compressed as a whole, while it goes on.
+    pub(super) packer: Option<Packer>,
     pub(super) after: After,
 }
 
@@ -173,10 +176,10 @@ impl Relay {
             match std::mem::replace(&mut self.after, After::Nothing) {
                 After::More => {
                     self.after = After::More;
-                    match self.poll_body(cx) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(bytes) if bytes.is_empty() => {}
-                        Poll::Ready(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    let bytes = std::task::ready!(self.poll_body(cx));
+                    let bytes = if self.packer.is_some() { self.packed(&bytes) } else { bytes };
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
                     }
                 }
                 After::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
@@ -194,11 +197,11 @@ impl Relay {
     /// Bytes for the caller; none when the end has none, and `after` says what follows.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         if let Some(refusal) = self.poll_refusal(cx) {
-            return Poll::Ready(self.end(from_refusal(&refusal)));
+            return Poll::Ready(self.end(from_refusal(&refusal, self.answer.details())));
         }
         let mut out = Vec::new();
         if let Some(first) = self.first.take() {
-            self.answer.message(&first, &mut out);
+            self.answer.message(first.flags, &first.payload, &mut out);
         }
         let ended = loop {
             let part = match self.down.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -215,13 +218,16 @@ impl Relay {
                 Poll::Pending => return Poll::Ready(out.into()),
                 Poll::Ready(Ok(Part::Chunk(chunk))) => return Poll::Ready(self.answer.chunk(chunk)),
                 Poll::Ready(Ok(Part::Message(message))) => {
-                    self.answer.message(&message, &mut out);
+                    self.answer.message(message.flags, &message.payload, &mut out);
                     if out.len() >= GATHER {
                         return Poll::Ready(out.into());
                     }
                 }
                 Poll::Ready(Ok(Part::End(end))) => break self.end(*end),
-                Poll::Ready(Err(refusal)) => break self.end(from_refusal(&refusal)),
+                Poll::Ready(Err(refusal)) => {
+                    let deadline = self.deadline.as_ref().map(|sleep| sleep.deadline().into_std());
+                    break self.end(from_refusal(&late(refusal, deadline), self.answer.details()));
+                }
             }
         };
         if out.is_empty() {
@@ -229,6 +235,22 @@ impl Relay {
         }
         out.extend_from_slice(&ended);
         Poll::Ready(out.into())
+    }
+
+    /// The next piece of a body that is compressed as a whole. One that ends well is finished; one that is cut is not,
+    /// so that it is not taken for whole.
+    fn packed(&mut self, bytes: &[u8]) -> Bytes {
+        let Some(packer) = &mut self.packer else { return Bytes::new() };
+        let mut packed = if bytes.is_empty() { Some(Vec::new()) } else { packer.push(bytes) };
+        if matches!(self.after, After::Nothing)
+            && let Some(end) = self.packer.take().map(Packer::finish)
+        {
+            packed = packed.zip(end).map(|(packed, end)| [packed, end].concat());
+        }
+        packed.map(Bytes::from).unwrap_or_else(|| {
+            self.after = After::Cut;
+            Bytes::new()
+        })
     }
 
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Option<Refusal> {
@@ -260,10 +282,6 @@ impl Relay {
         };
         if whole { ending.bytes } else { Bytes::new() }
     }
-}
-
-fn deadline_passed() -> Refusal {
-    Refusal::new(Kind::Deadline, "the deadline passed before the call ended")
 }
 
 fn take(down: &SharedDown) -> Option<Downlink> {

@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 
 use super::ending::{from_answer_frames, from_fault, from_fields};
-use super::recode::answer_message;
+use super::recode::{answer_message, packed_answer, unpacked_answer};
 use super::tables::Called;
 use crate::call::{Kind, Refusal};
-use crate::protocol::{AnswerForm, Codec, End};
+use crate::protocol::{Codec, End};
 use crate::upstream::ResponseStream;
-use crate::wire::{COMPRESSED, FrameReader, FrameScanner};
+use crate::wire::{Encoding, Frame, FrameReader, FrameScanner};
 
 /// Small chunks are gathered up to this size before they go on: each DATA frame costs as much as its bytes.
 const GATHER: usize = 16 << 10;
@@ -29,34 +29,39 @@ pub(super) struct Downlink {
 
 enum Form {
     Frames(FrameScanner),
-    Messages { reader: FrameReader, called: Called, codec: Codec, only: Option<u16> },
+    Messages { reader: FrameReader, called: Called, made: Made },
+}
+
+/// How messages for the caller are made of the upstream's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub codec: Codec,
+    /// The only field to show.
+    pub only: Option<u16>,
+    /// How the upstream compressed them.
+    pub packed: Option<Encoding>,
+    /// How to compress them for the caller, one by one.
+    pub wanted: Option<Encoding>,
 }
 
 /// What comes down.
 pub(super) enum Part {
     /// Bytes of gRPC frames.
     Chunk(Bytes),
-    /// A message in the caller's codec.
-    Message(Bytes),
+    /// A message in the caller's codec, and whether it is compressed.
+    Message(Frame),
     End(Box<End>),
 }
 
 // === impl Downlink ===
 
 impl Downlink {
-    pub(super) fn new(
-        response: ResponseStream,
-        form: AnswerForm,
-        codec: Codec,
-        only: Option<u16>,
-        called: &Called,
-    ) -> Downlink {
+    /// `made`: unless frames pass as they are.
+    pub(super) fn new(response: ResponseStream, made: Option<Made>, called: &Called) -> Downlink {
         let limit = called.method().settings.max_response_message;
-        let form = match form {
-            AnswerForm::Frames => Form::Frames(FrameScanner::new(limit)),
-            AnswerForm::Messages => {
-                Form::Messages { reader: FrameReader::new(limit), called: called.clone(), codec, only }
-            }
+        let form = match made {
+            None => Form::Frames(FrameScanner::new(limit)),
+            Some(made) => Form::Messages { reader: FrameReader::new(limit), called: called.clone(), made },
         };
         Downlink { response, form, owed: 0, body_ended: false, messages: 0 }
     }
@@ -99,14 +104,13 @@ impl Downlink {
         }
     }
 
-    fn next_message(&mut self) -> Result<Option<Bytes>, Refusal> {
-        let Form::Messages { reader, called, codec, only } = &mut self.form else { return Ok(None) };
+    fn next_message(&mut self) -> Result<Option<Frame>, Refusal> {
+        let Form::Messages { reader, called, made } = &mut self.form else { return Ok(None) };
         let Some(frame) = reader.next().map_err(from_answer_frames)? else { return Ok(None) };
-        if frame.flags & COMPRESSED != 0 {
-            return Err(Refusal::new(Kind::BadAnswer, "the upstream compressed a message, though it was asked not to"));
-        }
         self.messages += 1;
-        answer_message(called, *codec, *only, frame.payload).map(Some)
+        let message = unpacked_answer(called, made.packed, frame)?;
+        let message = answer_message(called, made.codec, made.only, message)?;
+        Ok(Some(packed_answer(called, made.wanted, message)))
     }
 
     fn take(&mut self, chunk: Bytes, cx: &mut Context<'_>) -> Result<Option<Part>, Refusal> {
@@ -152,20 +156,15 @@ impl Downlink {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
-        let frames_pass = match &self.form {
-            Form::Frames(scanner) => {
-                if !scanner.at_boundary() {
-                    return Poll::Ready(Err(Refusal::new(Kind::BadAnswer, "the answer ended within a message")));
-                }
-                true
+        match &self.form {
+            Form::Frames(scanner) if scanner.at_boundary() => {}
+            Form::Frames(_) => {
+                return Poll::Ready(Err(Refusal::new(Kind::BadAnswer, "the answer ended within a message")));
             }
-            Form::Messages { reader, .. } => {
-                reader.finish().map_err(from_answer_frames)?;
-                false
-            }
-        };
+            Form::Messages { reader, .. } => reader.finish().map_err(from_answer_frames)?,
+        }
         Poll::Ready(match ready!(self.response.poll_trailers(cx)) {
-            Ok(trailers) => from_fields(trailers.unwrap_or_default(), frames_pass).map(|end| Part::End(Box::new(end))),
+            Ok(trailers) => from_fields(trailers.unwrap_or_default()).map(|end| Part::End(Box::new(end))),
             Err(fault) => Err(from_fault(&fault)),
         })
     }

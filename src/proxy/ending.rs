@@ -1,5 +1,7 @@
 //! How calls end: from the upstream's trailers, from its faults, from our own refusals, to what a dialect renders.
 
+use std::time::{Duration, Instant};
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::call::{Hint, Kind, Refusal};
@@ -15,7 +17,7 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// The end that the upstream's trailers (or its only header block) tell. Without a status it is an error, never OK.
-pub(super) fn from_fields(mut fields: HeaderMap, frames_pass: bool) -> Result<End, Refusal> {
+pub(super) fn from_fields(mut fields: HeaderMap) -> Result<End, Refusal> {
     let code = match fields.remove(STATUS) {
         Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
         None => return Err(Refusal::new(Kind::NoStatus, "the upstream's answer ended without a grpc-status")),
@@ -25,7 +27,7 @@ pub(super) fn from_fields(mut fields: HeaderMap, frames_pass: bool) -> Result<En
         end.status.message = decode_message(message.as_bytes()).into();
     }
     end.raw_details = fields.remove(DETAILS);
-    forwardable_answer(&mut fields, frames_pass);
+    forwardable_answer(&mut fields);
     end.trailers = fields;
     Ok(end)
 }
@@ -35,10 +37,13 @@ pub(super) fn has_status(fields: &HeaderMap) -> bool {
     fields.contains_key(STATUS)
 }
 
-/// The end that a refusal of ours tells.
-pub(super) fn from_refusal(refusal: &Refusal) -> End {
+/// The end that a refusal of ours tells, to a dialect that wants details in this form.
+pub(super) fn from_refusal(refusal: &Refusal, form: DetailForm) -> End {
     let mut status = refusal.status();
-    let details = std::mem::take(&mut status.details);
+    let mut details = std::mem::take(&mut status.details);
+    if refusal.kind.is_bare() && form != DetailForm::AnyJson {
+        details.clear();
+    }
     let mut end = End::new(status);
     end.details = details.into_iter().map(|any| Detail { any, json: None }).collect();
     end.http = Some(refusal.kind.http());
@@ -75,6 +80,18 @@ pub(super) fn from_fault(fault: &Fault) -> Refusal {
         FaultKind::Protocol => Kind::NoStatus,
     };
     Refusal::new(kind, fault.message().to_owned())
+}
+
+pub(super) fn deadline_passed() -> Refusal {
+    Refusal::new(Kind::Deadline, "the deadline passed before the call ended")
+}
+
+/// An upstream that cancels at the deadline has seen it pass, and was only faster than our own timer: servers of Go reset
+/// the stream then. C-core's clients read it the same way.
+pub(super) fn late(refusal: Refusal, deadline: Option<Instant>) -> Refusal {
+    const EARLY: Duration = Duration::from_millis(5);
+    let cancelled = refusal.kind == Kind::UpstreamReset(Code::Cancelled);
+    if cancelled && deadline.is_some_and(|at| Instant::now() + EARLY >= at) { deadline_passed() } else { refusal }
 }
 
 /// A fault in the caller's frames.

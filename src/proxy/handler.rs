@@ -8,28 +8,28 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
 use super::body::{After, Body, Idle, Pump, Relay};
-use super::downlink::{Downlink, Part};
-use super::ending::{expand, from_fault, from_fields, from_refusal, has_status};
-use super::recode::{bad_input, request_frame, seal, too_large};
+use super::downlink::{Downlink, Made, Part};
+use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late};
+use super::recode::{bad_input, packed_if_worth, request_frame, seal, too_large, unpacked_body};
 use super::tables::{Called, Page, Tables};
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal};
 use crate::catalog::{MethodSettings, StreamKind};
 use crate::observe::{GaugeGuard, Meters};
 use crate::protocol::{
-    Answer, Codec, Due, End, Family, RequestForm, Spoken, WholeOut, by_method, by_template, family, forwardable_answer,
-    forwardable_request, refusal_answer,
+    Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
+    by_template, family, forwardable_answer, forwardable_request, refusal_answer,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
 use crate::transcode::{ReadOptions, weave};
 use crate::upstream::{Exchange, Pool, ResponseHead, ResponseStream};
-use crate::wire::{PREFIX, format_grpc_timeout};
+use crate::wire::{Encoding, Frame, PREFIX, Packer, format_grpc_timeout};
 
 /// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
 pub struct Handler {
@@ -42,6 +42,7 @@ pub struct Handler {
 const MOST_ATTEMPTS: u32 = 3;
 
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Where a call goes, and in which dialect.
 enum Routed {
@@ -56,6 +57,12 @@ struct Call {
     rule: Option<(usize, Vec<(usize, String)>)>,
     request: RequestForm,
     codec: Codec,
+    /// See [`Spoken::packed`].
+    packed: Packed,
+    /// See [`Spoken::wanted`].
+    wanted: Option<Encoding>,
+    /// The encodings that the upstream was told to answer in.
+    accepted: HeaderValue,
     answer: Box<dyn Answer>,
     deadline: Option<Instant>,
     /// The request message, if the head held it.
@@ -67,7 +74,7 @@ enum Outcome {
     /// It is told in one piece.
     Whole { metadata: HeaderMap, message: Option<Bytes>, end: End },
     /// Its body streams.
-    Stream { metadata: HeaderMap, down: Downlink, first: Option<Bytes>, uplink: Uplink },
+    Stream { metadata: HeaderMap, down: Downlink, first: Option<Frame>, uplink: Uplink },
 }
 
 // === impl Handler ===
@@ -105,13 +112,10 @@ impl Handler {
             Ok(Routed::Call(call)) => call,
             Ok(Routed::Page(page)) => return page_response(page, &head, record),
             Err(refusal) => {
-                // what comes by a wrong verb is no call of Connect's
-                let unary = refusal.kind != Kind::WrongVerb && is_unary(tables, &head);
-                let (dialect, mut answer) = refusal_answer(family, &head, unary);
+                let (dialect, mut answer) = refusal_answer(family, &head, kind(tables, &head), refusal.kind);
                 record.dialect = dialect;
-                let waits = head.parts.headers.contains_key(http::header::EXPECT);
-                if !waits && answer.hears_out() {
-                    inbound.hear_out().await;
+                if !answer.hears_out() {
+                    inbound.let_go();
                 }
                 return refused(&refusal, answer.as_mut(), None, record);
             }
@@ -122,15 +126,18 @@ impl Handler {
             Some(at) => tokio::time::timeout_at(at.into(), exchange).await.unwrap_or_else(|_| Err(deadline_passed())),
             None => exchange.await,
         };
-        self.answer(*call, outcome, record)
+        self.answer(*call, outcome.map_err(|refusal| late(refusal, deadline)), record)
     }
 
     /// Sends the request and reads the answer as far as the dialect needs it for its head.
-    async fn exchange(&self, call: &mut Call, mut head: Head, inbound: Inbound) -> Result<Outcome, Refusal> {
+    async fn exchange(&self, call: &mut Call, mut head: Head, mut inbound: Inbound) -> Result<Outcome, Refusal> {
+        if !call.answer.hears_out() {
+            inbound.let_go();
+        }
         let mut uplink = call.uplink(&head, inbound).await?;
         let path = call.path(&head);
         let mut headers = std::mem::take(&mut head.parts.headers);
-        forwardable_request(&mut headers, call.frames_pass_up());
+        call.accepted = forwardable_request(&mut headers, call.passing());
         if let Some(at) = call.deadline {
             let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -141,15 +148,7 @@ impl Handler {
                 headers.insert(TIMEOUT, value);
             }
         }
-        let (head, response) = match self.attempts(call, &mut uplink, path, headers).await {
-            Ok(answered) => answered,
-            Err(refusal) => {
-                if call.answer.hears_out() {
-                    uplink.hear_out().await;
-                }
-                return Err(refusal);
-            }
-        };
+        let (head, response) = self.attempts(call, &mut uplink, path, headers).await?;
         uplink.forget();
         call.outcome(head, response, uplink).await
     }
@@ -194,10 +193,13 @@ impl Handler {
             Ok(Outcome::Whole { metadata, message, mut end }) => {
                 record.end(end.status.code);
                 expand(&mut end, call.answer.details(), Some(call.called.catalog()));
-                whole_response(call.answer.whole(metadata, message, end))
+                let mut out = call.answer.whole(metadata, message, end);
+                call.pack_body(&mut out);
+                whole_response(out)
             }
             Ok(Outcome::Stream { metadata, down, first, uplink }) => {
-                let out = call.answer.head(metadata);
+                let mut out = call.answer.head(metadata);
+                let packer = call.body_packer(&mut out.headers);
                 record.request_messages = uplink.messages();
                 let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, &uplink));
                 // a body is not polled while its caller does not read, so the deadline of a stream is watched beside it
@@ -216,6 +218,7 @@ impl Handler {
                     pump,
                     called: call.called,
                     first,
+                    packer,
                     after: After::More,
                 };
                 respond(out.status, out.headers, Body::Relay(Box::new(relay)))
@@ -240,15 +243,81 @@ impl Call {
             rule: None,
             request: spoken.request,
             codec: spoken.codec,
+            packed: spoken.packed,
+            wanted: spoken.wanted,
+            accepted: HeaderValue::from_static("identity"),
             answer: spoken.answer,
             message: spoken.message,
             deadline: deadline.and_then(|after| head.received.checked_add(after)),
         }
     }
 
-    /// Whether the caller's frames go up as they are.
-    fn frames_pass_up(&self) -> bool {
-        self.codec == Codec::Proto && matches!(self.request, RequestForm::Frames | RequestForm::TextFrames)
+    /// Which frames go through as they are.
+    fn passing(&self) -> Passing {
+        let framed = matches!(self.request, RequestForm::Frames | RequestForm::TextFrames);
+        Passing {
+            request: framed && self.codec == Codec::Proto && self.packed.here().is_none(),
+            answer: self.answer.form() == AnswerForm::Frames,
+        }
+    }
+
+    /// How messages for the caller are made; `None` if the upstream's frames pass. `told`: how those are compressed; the
+    /// caller is told anew how they are then.
+    fn made(&self, told: Option<HeaderValue>, metadata: &mut HeaderMap) -> Result<Option<Made>, Refusal> {
+        let told = told.filter(|value| value.as_bytes() != b"identity");
+        let passes = self.answer.form() == AnswerForm::Frames;
+        let field = match self.answer.packing() {
+            Packing::Messages(field) => Some(field),
+            Packing::Body | Packing::Never => None,
+        };
+        let listed =
+            |name: &[u8]| self.accepted.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii() == name);
+        match (&field, &told) {
+            (_, None) if passes => return Ok(None),
+            (Some(field), Some(told)) if passes && listed(told.as_bytes()) => {
+                metadata.insert(field, told.clone());
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let packed = match &told {
+            None => None,
+            Some(told) => Some(Encoding::from_name(told.as_bytes()).ok_or_else(|| {
+                let text = format!("the upstream compressed its messages as {told:?}, which nobody asked for");
+                Refusal::new(Kind::BadAnswer, text)
+            })?),
+        };
+        let wanted = self.wanted.filter(|_| field.is_some());
+        if let (Some(field), Some(encoding)) = (field, wanted) {
+            metadata.insert(field, HeaderValue::from_static(encoding.name()));
+        }
+        Ok(Some(Made { codec: self.answer.codec(), only: self.only(), packed, wanted }))
+    }
+
+    /// The field of the answer that the rule shows alone.
+    fn only(&self) -> Option<u16> {
+        self.rule.as_ref().and_then(|(rule, _)| self.called.method().bindings.get(*rule)?.response_body)
+    }
+
+    /// Compresses a good answer that is told in one piece.
+    fn pack_body(&self, out: &mut WholeOut) {
+        if self.wanted.is_none() || self.answer.packing() != Packing::Body || !out.head.status.is_success() {
+            return;
+        }
+        if let Some(packed) = packed_if_worth(&self.called, self.wanted, &out.body) {
+            out.body = packed;
+            tell_packed(self.wanted, &mut out.head.headers);
+        }
+    }
+
+    /// Compresses a body that streams.
+    fn body_packer(&self, headers: &mut HeaderMap) -> Option<Packer> {
+        if self.answer.packing() != Packing::Body || self.called.method().settings.compress_from == 0 {
+            return None;
+        }
+        let packer = Packer::new(self.wanted?)?;
+        tell_packed(self.wanted, headers);
+        Some(packer)
     }
 
     fn path(&self, head: &Head) -> PathAndQuery {
@@ -261,15 +330,16 @@ impl Call {
 
     /// The request's way up. A request of one message is read and checked whole before the upstream hears of it.
     async fn uplink(&self, head: &Head, mut inbound: Inbound) -> Result<Uplink, Refusal> {
+        let limit = self.called.method().settings.max_request_message;
         if let Some(message) = &self.message {
-            return request_frame(&self.called, self.codec, message).map(Uplink::of_frame);
+            let message = unpacked_body(self.packed, message.clone(), limit)?;
+            return request_frame(&self.called, self.codec, &message).map(Uplink::of_frame);
         }
         if self.request != RequestForm::Message {
-            return Ok(Uplink::of_body(inbound, self.request, self.codec, &self.called));
+            return Ok(Uplink::of_body(inbound, self.request, self.codec, self.packed, &self.called));
         }
-        let limit = self.called.method().settings.max_request_message;
         let Some((rule, variables)) = &self.rule else {
-            let body = collect(&mut inbound, limit).await?;
+            let body = unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?;
             return request_frame(&self.called, self.codec, &body).map(Uplink::of_frame);
         };
         let method = self.called.method();
@@ -278,7 +348,7 @@ impl Call {
         };
         let body = match binding.body {
             crate::catalog::Body::None => None,
-            _ => Some(collect(&mut inbound, limit).await?),
+            _ => Some(unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?),
         };
         let variables: Vec<_> = variables.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
         let mut frame = Vec::with_capacity(PREFIX + 64 + body.as_ref().map_or(0, Bytes::len));
@@ -306,16 +376,15 @@ impl Call {
     ) -> Result<Outcome, Refusal> {
         let ResponseHead { parts, is_end: ended } = head;
         check_head(&parts)?;
-        let form = self.answer.form();
-        let frames_pass = form == crate::protocol::AnswerForm::Frames;
         let mut metadata = parts.headers;
         if ended || has_status(&metadata) {
-            let end = from_fields(metadata, frames_pass)?;
+            let end = from_fields(metadata)?;
             return self.told(HeaderMap::new(), None, end);
         }
-        forwardable_answer(&mut metadata, frames_pass);
-        let only = self.rule.as_ref().and_then(|(rule, _)| self.called.method().bindings.get(*rule)?.response_body);
-        let mut down = Downlink::new(response, form, self.answer.codec(), only, &self.called);
+        let told = metadata.remove(ENCODING);
+        forwardable_answer(&mut metadata);
+        let made = self.made(told, &mut metadata)?;
+        let mut down = Downlink::new(response, made, &self.called);
         let due = self.answer.due();
         if due == Due::AtOnce {
             return Ok(Outcome::Stream { metadata, down, first: None, uplink });
@@ -334,7 +403,7 @@ impl Call {
                     return Ok(Outcome::Stream { metadata, down, first: Some(first), uplink });
                 }
                 Part::Message(only) => {
-                    if message.replace(only).is_some() {
+                    if message.replace(only.payload).is_some() {
                         return Err(Refusal::new(Kind::BadAnswer, "the upstream answered with more than one message"));
                     }
                 }
@@ -401,10 +470,10 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
     }
 }
 
-/// Whether the path is that of a unary method.
-fn is_unary(tables: &Arc<Tables>, head: &Head) -> bool {
-    let called = tables.routes.method(head.parts.uri.path()).and_then(|at| Called::new(tables, at));
-    called.is_some_and(|called| called.method().kind == StreamKind::Unary)
+/// Of the method that has the path.
+fn kind(tables: &Arc<Tables>, head: &Head) -> Option<StreamKind> {
+    let at = tables.routes.method(head.parts.uri.path())?;
+    Called::new(tables, at).map(|called| called.method().kind)
 }
 
 fn rule_exists(tables: &Tables, head: &Head) -> bool {
@@ -487,15 +556,18 @@ async fn collect(inbound: &mut Inbound, limit: usize) -> Result<Bytes, Refusal> 
         }
         let length = first.len().max(rest.len());
         if limit != 0 && length > limit {
-            inbound.hear_out().await;
             return Err(too_large("request", length, limit));
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn deadline_passed() -> Refusal {
-    Refusal::new(Kind::Deadline, "the deadline passed before the upstream answered")
+/// Says how a body is compressed. Caches must not hand it to a caller who accepts something else.
+fn tell_packed(encoding: Option<Encoding>, headers: &mut HeaderMap) {
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
 }
 
 fn refused(
@@ -505,7 +577,7 @@ fn refused(
     mut record: CallRecord,
 ) -> Response<Body> {
     record.end(refusal.kind.code());
-    let mut end = from_refusal(refusal);
+    let mut end = from_refusal(refusal, answer.details());
     expand(&mut end, answer.details(), called.map(Called::catalog));
     whole_response(answer.whole(HeaderMap::new(), None, end))
 }

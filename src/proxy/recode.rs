@@ -1,12 +1,14 @@
-//! Messages between the caller's codec and protobuf, when they differ.
+//! Messages between the caller's codec and protobuf, when they differ, and between encodings.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
-use crate::protocol::Codec;
+use crate::protocol::{Codec, Packed};
 use crate::transcode::{BadInput, PrintOptions, ReadOptions, json_to_wire, wire_to_json, wire_to_json_field};
-use crate::wire::{PREFIX, prefix};
+use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, prefix};
 
 /// The caller's message as a gRPC frame for the upstream.
 pub(super) fn request_frame(called: &Called, codec: Codec, message: &[u8]) -> Result<Bytes, Refusal> {
@@ -21,6 +23,93 @@ pub(super) fn request_frame(called: &Called, codec: Codec, message: &[u8]) -> Re
         }
     }
     seal(called, out)
+}
+
+/// The same for a message that may be compressed; `flags` are those of its frame.
+pub(super) fn unpacked_request_frame(
+    called: &Called,
+    codec: Codec,
+    packed: Packed,
+    flags: u8,
+    message: &[u8],
+) -> Result<Bytes, Refusal> {
+    let limit = called.method().settings.max_request_message;
+    if let Packed::Passes(encoding) = packed
+        && flags & COMPRESSED != 0
+    {
+        return measured_frame(encoding, flags, message, limit);
+    }
+    request_frame(called, codec, &unpacked(packed.here(), flags, message, "request", limit, Kind::Malformed)?)
+}
+
+/// A frame that passes as it is, once it is sure that it holds no more than the limit.
+fn measured_frame(encoding: Encoding, flags: u8, message: &[u8], limit: usize) -> Result<Bytes, Refusal> {
+    match encoding.holds_more(message, limit) {
+        Ok(false) => Ok([&prefix(flags, message.len()), message].concat().into()),
+        Ok(true) => Err(from_packed(BadPacked::TooLarge { limit }, encoding, "request", Kind::Malformed)),
+        Err(fault) => Err(from_packed(fault, encoding, "request", Kind::Malformed)),
+    }
+}
+
+/// The upstream's message as it was before it was compressed.
+pub(super) fn unpacked_answer(called: &Called, packed: Option<Encoding>, frame: Frame) -> Result<Bytes, Refusal> {
+    if frame.flags & COMPRESSED == 0 {
+        return Ok(frame.payload);
+    }
+    let limit = called.method().settings.max_response_message;
+    let message = unpacked(packed, frame.flags, &frame.payload, "response", limit, Kind::BadAnswer)?;
+    Ok(message.into_owned().into())
+}
+
+/// What a message is when nothing is compressed, at most `limit` bytes of it. `bad`: whose fault it is if it cannot be.
+fn unpacked<'m>(
+    packed: Option<Encoding>,
+    flags: u8,
+    message: &'m [u8],
+    side: &str,
+    limit: usize,
+    bad: Kind,
+) -> Result<Cow<'m, [u8]>, Refusal> {
+    if flags & COMPRESSED == 0 {
+        return Ok(Cow::Borrowed(message));
+    }
+    let Some(encoding) = packed else {
+        return Err(Refusal::new(bad, format!("a {side} message is compressed, but no encoding is named")));
+    };
+    encoding.unpack(message, limit).map(Cow::Owned).map_err(|fault| from_packed(fault, encoding, side, bad))
+}
+
+/// A body that is compressed as a whole, unpacked; at most `limit` bytes of it.
+pub(super) fn unpacked_body(packed: Packed, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+    let Some(encoding) = packed.here() else { return Ok(body) };
+    let plain = encoding.unpack(&body, limit);
+    plain.map(Bytes::from).map_err(|fault| from_packed(fault, encoding, "request", Kind::Malformed))
+}
+
+fn from_packed(fault: BadPacked, encoding: Encoding, side: &str, bad: Kind) -> Refusal {
+    match fault {
+        BadPacked::TooLarge { limit } => {
+            Refusal::new(Kind::TooLarge, format!("a {side} message unpacks to more than the limit of {limit} bytes"))
+        }
+        BadPacked::Corrupt => Refusal::new(bad, format!("a {side} message is not {}", encoding.name())),
+    }
+}
+
+/// A message for the caller's frame: compressed if the caller likes that, it is worth it, and it helps.
+pub(super) fn packed_answer(called: &Called, wanted: Option<Encoding>, message: Bytes) -> Frame {
+    match packed_if_worth(called, wanted, &message) {
+        Some(packed) => Frame { flags: COMPRESSED, payload: packed },
+        None => Frame { flags: 0, payload: message },
+    }
+}
+
+/// These bytes compressed, if the caller likes that, they are enough to be worth it, and it makes them fewer.
+pub(super) fn packed_if_worth(called: &Called, wanted: Option<Encoding>, bytes: &[u8]) -> Option<Bytes> {
+    let from = called.method().settings.compress_from;
+    if from == 0 || bytes.len() < from {
+        return None;
+    }
+    wanted?.pack(bytes).map(Bytes::from)
 }
 
 /// Fills in the prefix of a frame whose message begins behind it.

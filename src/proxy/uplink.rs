@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 
 use super::ending::from_request_frames;
-use super::recode::{request_frame, too_large};
+use super::recode::{request_frame, too_large, unpacked_request_frame};
 use super::tables::Called;
 use crate::call::{Inbound, Kind, Refusal};
-use crate::protocol::{Codec, RequestForm};
+use crate::protocol::{Codec, Packed, RequestForm};
 use crate::upstream::RequestStream;
-use crate::wire::{BadJson, COMPRESSED, FrameReader, FrameScanner, JsonScanner, JsonStream, Scan, TextDecoder};
+use crate::wire::{BadJson, FrameReader, FrameScanner, JsonScanner, JsonStream, Scan, TextDecoder, Unpacked, Unpacker};
 
 /// The most bytes that are kept to be sent again.
 const REPLAY_LIMIT: usize = 64 << 10;
@@ -35,6 +35,10 @@ pub(super) struct Uplink {
     replay_bytes: usize,
     /// Counts what goes up, for whoever watches for silence.
     moved: Arc<AtomicU64>,
+    /// One message is all that the method takes, and at least one.
+    single: bool,
+    /// Messages that were made here; those that pass are counted as they pass.
+    made: u64,
 }
 
 /// What is done to the bytes.
@@ -43,9 +47,19 @@ enum Form {
     Queued,
     Frames(FrameScanner),
     Text(TextDecoder, FrameScanner),
-    /// With a decoder if the frames are in base64.
-    JsonFrames(Option<TextDecoder>, FrameReader, Called),
+    /// Messages are made anew.
+    Recoded(Box<Recoded>),
     Json(Box<JsonTexts>),
+}
+
+/// Frames whose messages are in another codec than the upstream's, or compressed as it may not read them.
+struct Recoded {
+    /// For frames in base64.
+    text: Option<TextDecoder>,
+    reader: FrameReader,
+    called: Called,
+    codec: Codec,
+    packed: Packed,
 }
 
 /// JSON texts, one behind the other or as an array.
@@ -53,6 +67,8 @@ struct JsonTexts {
     scanner: Option<JsonScanner>,
     buffer: BytesMut,
     called: Called,
+    /// For a body that is compressed as a whole.
+    unpacker: Option<Unpacker>,
 }
 
 // === impl Uplink ===
@@ -66,21 +82,39 @@ impl Uplink {
         uplink
     }
 
-    /// For a request whose body is carried as it comes.
-    pub(super) fn of_body(inbound: Inbound, form: RequestForm, codec: Codec, called: &Called) -> Uplink {
+    /// For a request whose body is carried as it comes. `packed`: how its messages (or, of JSON texts, the body) are
+    /// compressed.
+    pub(super) fn of_body(
+        inbound: Inbound,
+        form: RequestForm,
+        codec: Codec,
+        packed: Packed,
+        called: &Called,
+    ) -> Uplink {
         let limit = called.method().settings.max_request_message;
-        let form = match (form, codec) {
-            (RequestForm::Frames, Codec::Proto) => Form::Frames(FrameScanner::new(limit)),
-            (RequestForm::TextFrames, Codec::Proto) => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),
-            (RequestForm::Frames, Codec::Json) => Form::JsonFrames(None, FrameReader::new(limit), called.clone()),
-            (RequestForm::TextFrames, Codec::Json) => {
-                Form::JsonFrames(Some(TextDecoder::default()), FrameReader::new(limit), called.clone())
-            }
-            (RequestForm::Message | RequestForm::Messages, _) => {
-                Form::Json(Box::new(JsonTexts { scanner: None, buffer: BytesMut::new(), called: called.clone() }))
-            }
+        // what a compressed message holds is measured before it passes, unless there is no limit
+        let measured = limit != 0 && matches!(packed, Packed::Passes(_));
+        let passes = codec == Codec::Proto && packed.here().is_none() && !measured;
+        let form = match form {
+            RequestForm::Frames if passes => Form::Frames(FrameScanner::new(limit)),
+            RequestForm::TextFrames if passes => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),
+            RequestForm::Frames | RequestForm::TextFrames => Form::Recoded(Box::new(Recoded {
+                text: (form == RequestForm::TextFrames).then(TextDecoder::default),
+                reader: FrameReader::new(limit),
+                called: called.clone(),
+                codec,
+                packed,
+            })),
+            RequestForm::Message | RequestForm::Messages => Form::Json(Box::new(JsonTexts {
+                scanner: None,
+                buffer: BytesMut::new(),
+                called: called.clone(),
+                unpacker: packed.here().map(Unpacker::new),
+            })),
         };
-        Uplink::new(inbound, form)
+        let mut uplink = Uplink::new(inbound, form);
+        uplink.single = !called.method().kind.client_streams();
+        uplink
     }
 
     fn new(inbound: Inbound, form: Form) -> Uplink {
@@ -94,6 +128,8 @@ impl Uplink {
             replay: Some(Vec::new()),
             replay_bytes: 0,
             moved: Arc::default(),
+            single: false,
+            made: 0,
         }
     }
 
@@ -127,11 +163,6 @@ impl Uplink {
         self.ended
     }
 
-    /// See [`Inbound::hear_out`].
-    pub(super) async fn hear_out(&mut self) {
-        self.inbound.hear_out().await;
-    }
-
     /// From now on the answer has begun, and nothing is sent again.
     pub(super) fn forget(&mut self) {
         self.replay = None;
@@ -142,7 +173,7 @@ impl Uplink {
         match &self.form {
             Form::Queued => 1,
             Form::Frames(scanner) | Form::Text(_, scanner) => scanner.messages(),
-            Form::JsonFrames(..) | Form::Json(_) => 0,
+            Form::Recoded(_) | Form::Json(_) => self.made,
         }
     }
 
@@ -202,15 +233,28 @@ impl Uplink {
 
     /// Reads one chunk of the body and queues what it makes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        if let Form::Json(texts) = &mut self.form
+            && let Some(unpacker) = &mut texts.unpacker
+        {
+            // what one chunk unpacks to may be large: no more of it than one block is held at a time
+            match unpacker.pull().map_err(|_| bad_body())? {
+                Unpacked::Block(block) => {
+                    self.made += texts.take(&block, &mut self.queue)?;
+                    return Poll::Ready(Ok(()));
+                }
+                Unpacked::End => return Poll::Ready(self.close()),
+                Unpacked::Dry => {}
+            }
+        }
         match ready!(self.inbound.poll_chunk(cx)) {
             Some(Ok(chunk)) => {
                 self.take(chunk)?;
                 if self.inbound.is_done() {
-                    self.close()?;
+                    self.end()?;
                 }
             }
             Some(Err(_)) => return Poll::Ready(Err(Refusal::new(Kind::Cancelled, "the caller went away"))),
-            None => self.close()?,
+            None => self.end()?,
         }
         Poll::Ready(Ok(()))
     }
@@ -220,23 +264,36 @@ impl Uplink {
             Form::Queued => {}
             Form::Frames(scanner) => {
                 scanner.scan(&chunk).map_err(from_request_frames)?;
+                only_one(self.single, scanner.messages())?;
                 self.queue.push_back(chunk);
             }
             Form::Text(decoder, scanner) => {
                 let bytes = decoder.decode(&chunk).map_err(|_| bad_text())?;
                 scanner.scan(&bytes).map_err(from_request_frames)?;
+                only_one(self.single, scanner.messages())?;
                 self.queue.push_back(bytes);
             }
-            Form::JsonFrames(decoder, reader, called) => {
-                reader.push(match decoder {
-                    Some(decoder) => decoder.decode(&chunk).map_err(|_| bad_text())?,
-                    None => chunk,
-                });
-                json_frames(reader, called, &mut self.queue)?;
+            Form::Recoded(frames) => {
+                self.made += frames.take(chunk, &mut self.queue)?;
+                only_one(self.single, self.made)?;
             }
-            Form::Json(texts) => texts.take(&chunk, &mut self.queue)?,
+            Form::Json(texts) => match &mut texts.unpacker {
+                Some(unpacker) => unpacker.push(chunk),
+                None => self.made += texts.take(&chunk, &mut self.queue)?,
+            },
         }
         Ok(())
+    }
+
+    /// The caller has sent all.
+    fn end(&mut self) -> Result<(), Refusal> {
+        if let Form::Json(texts) = &mut self.form
+            && let Some(unpacker) = &mut texts.unpacker
+        {
+            unpacker.finish();
+            return Ok(());
+        }
+        self.close()
     }
 
     /// The body is at its end: nothing may be left half.
@@ -253,26 +310,23 @@ impl Uplink {
                     self.queue.push_back(bytes);
                 }
             }
-            Form::JsonFrames(decoder, reader, called) => {
-                if let Some(decoder) = decoder {
-                    reader.push(decoder.finish().map_err(|_| bad_text())?);
-                    json_frames(reader, called, &mut self.queue)?;
-                }
-                reader.finish().map_err(from_request_frames)?;
-            }
-            Form::Json(texts) => texts.close(&mut self.queue)?,
+            Form::Recoded(frames) => self.made += frames.close(&mut self.queue)?,
+            Form::Json(texts) => self.made += texts.close(&mut self.queue)?,
+        }
+        if self.single && self.messages() != 1 {
+            let none = "the method takes one message, and the request has none";
+            only_one(true, self.messages())?;
+            return Err(Refusal::new(Kind::Cardinality, none));
         }
         Ok(())
     }
 }
 
-/// Queues the messages that are there whole.
-fn json_frames(reader: &mut FrameReader, called: &Called, queue: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
-    while let Some(frame) = reader.next().map_err(from_request_frames)? {
-        if frame.flags & COMPRESSED != 0 {
-            return Err(Refusal::new(Kind::Malformed, "a message is compressed, but no encoding is named"));
-        }
-        queue.push_back(request_frame(called, Codec::Json, &frame.payload)?);
+/// A method that takes one message gets no second one.
+fn only_one(single: bool, messages: u64) -> Result<(), Refusal> {
+    if single && messages > 1 {
+        let text = "the method takes one message, and the request has more";
+        return Err(Refusal::new(Kind::Cardinality, text));
     }
     Ok(())
 }
@@ -285,41 +339,80 @@ fn bad_json(bad: BadJson) -> Refusal {
     Refusal::new(Kind::BadRequest, format!("byte {} of the body: {}", bad.offset, bad.what))
 }
 
+fn bad_body() -> Refusal {
+    Refusal::new(Kind::Malformed, "the body is not compressed as content-encoding says, or it is cut")
+}
+
 fn bad_text() -> Refusal {
     Refusal::new(Kind::Malformed, "the body is not base64")
+}
+
+// === impl Recoded ===
+
+impl Recoded {
+    /// Queues the messages that are there whole, and says how many they were.
+    fn take(&mut self, chunk: Bytes, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
+        self.reader.push(match &mut self.text {
+            Some(decoder) => decoder.decode(&chunk).map_err(|_| bad_text())?,
+            None => chunk,
+        });
+        self.frames(queue)
+    }
+
+    fn close(&mut self, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
+        let mut made = 0;
+        if let Some(decoder) = &mut self.text {
+            self.reader.push(decoder.finish().map_err(|_| bad_text())?);
+            made = self.frames(queue)?;
+        }
+        self.reader.finish().map_err(from_request_frames)?;
+        Ok(made)
+    }
+
+    fn frames(&mut self, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
+        let mut made = 0;
+        while let Some(frame) = self.reader.next().map_err(from_request_frames)? {
+            let (flags, message) = (frame.flags, &frame.payload);
+            queue.push_back(unpacked_request_frame(&self.called, self.codec, self.packed, flags, message)?);
+            made += 1;
+        }
+        Ok(made)
+    }
 }
 
 // === impl JsonTexts ===
 
 impl JsonTexts {
-    fn take(&mut self, chunk: &[u8], queue: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
+    /// Queues the messages that are there whole, and says how many they were.
+    fn take(&mut self, chunk: &[u8], queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
+        let mut made = 0;
         self.buffer.extend_from_slice(chunk);
         if self.scanner.is_none() {
-            let Some(first) = self.buffer.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(()) };
+            let Some(first) = self.buffer.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(0) };
             let form = if *first == b'[' { JsonStream::Array } else { JsonStream::Concatenated };
             self.scanner = Some(JsonScanner::new(form));
         }
-        let Some(scanner) = &mut self.scanner else { return Ok(()) };
+        let Some(scanner) = &mut self.scanner else { return Ok(0) };
         while let Scan::Value(value) = scanner.next(&self.buffer).map_err(bad_json)? {
             let end = value.end.min(self.buffer.len());
             let text = self.buffer.get(value).unwrap_or(&[]);
             queue.push_back(request_frame(&self.called, Codec::Json, text)?);
             let _ = self.buffer.split_to(end);
+            made += 1;
         }
         let limit = self.called.method().settings.max_request_message;
         if limit != 0 && self.buffer.len() > limit {
             return Err(too_large("request", self.buffer.len(), limit));
         }
-        Ok(())
+        Ok(made)
     }
 
-    fn close(&mut self, queue: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
-        let Some(scanner) = &mut self.scanner else { return Ok(()) };
+    fn close(&mut self, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
+        let Some(scanner) = &mut self.scanner else { return Ok(0) };
         let last = scanner.finish(&self.buffer).map_err(bad_json)?;
-        if let Some(value) = last {
-            let text = self.buffer.get(value).unwrap_or(&[]);
-            queue.push_back(request_frame(&self.called, Codec::Json, text)?);
-        }
-        Ok(())
+        let Some(value) = last else { return Ok(0) };
+        let text = self.buffer.get(value).unwrap_or(&[]);
+        queue.push_back(request_frame(&self.called, Codec::Json, text)?);
+        Ok(1)
     }
 }

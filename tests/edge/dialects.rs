@@ -1,5 +1,7 @@
 //! Every way to say a call of Echo, and to read how it ended.
 
+use std::io::Read;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -171,10 +173,53 @@ impl Dialect {
         if self.is_text() { BASE64.encode(out).into_bytes() } else { out }
     }
 
+    /// The same call in this encoding, which the caller says it accepts as well. `None`: as [`Dialect::ask`].
+    pub fn ask_in(self, path: &str, messages: &[&str], encoding: Option<&str>) -> Ask {
+        let Some(encoding) = encoding else { return self.ask(path, messages) };
+        let ask = self.ask(path, messages);
+        let (told, accepted) = self.encoding_fields();
+        let ask = ask.header(accepted, encoding);
+        if ask.body.is_empty() {
+            return ask;
+        }
+        let body = if self.is_rest() || self.is_connect_unary() {
+            pack(encoding, &ask.body)
+        } else {
+            let mut out = Vec::new();
+            for message in messages {
+                let packed = pack(encoding, &self.coded(message));
+                out.extend_from_slice(&prefix(1, packed.len()));
+                out.extend_from_slice(&packed);
+            }
+            if self.is_text() { BASE64.encode(out).into_bytes() } else { out }
+        };
+        Ask { body, ..ask.header(told, encoding) }
+    }
+
+    /// The fields that name an encoding, and the accepted ones.
+    pub fn encoding_fields(self) -> (&'static str, &'static str) {
+        match self {
+            Dialect::ConnectStreamProto | Dialect::ConnectStreamJson => {
+                ("connect-content-encoding", "connect-accept-encoding")
+            }
+            _ if self.is_rest() || self.is_connect_unary() => ("content-encoding", "accept-encoding"),
+            _ => ("grpc-encoding", "grpc-accept-encoding"),
+        }
+    }
+
+    /// The bytes of a frame of an answer.
+    fn plain(self, answer: &Answer, flags: u8, payload: &[u8]) -> Vec<u8> {
+        match flags {
+            0 => payload.to_vec(),
+            1 => unpack(answer.header(self.encoding_fields().0), payload),
+            flags => panic!("flags {flags}: {answer:?}"),
+        }
+    }
+
     /// A call of a method of Echo with these messages.
     pub fn ask(self, path: &str, messages: &[&str]) -> Ask {
         if self.is_rest() && path == SERVER {
-            let ask = Ask::get(format!("/v1/echo:stream?message={}", messages.concat()));
+            let ask = Ask::get(format!("/v1/echo:stream?message={}", messages.concat().replace(' ', "+")));
             return self.accepting(ask);
         }
         let path = if self.is_rest() && path == UNARY { "/v1/echo" } else { path };
@@ -191,6 +236,16 @@ impl Dialect {
 
     /// Reads an answer with messages of Echo.
     pub fn read(self, answer: &Answer) -> Told {
+        let encoding = answer.header("content-encoding");
+        if !encoding.is_empty() {
+            // of a body that was cut, what is there
+            let body = if answer.cut { unpack_some(encoding, &answer.body) } else { unpack(encoding, &answer.body) };
+            return self.read_plain(&Answer { body, ..answer.clone() });
+        }
+        self.read_plain(answer)
+    }
+
+    fn read_plain(self, answer: &Answer) -> Told {
         let told = Told { http: answer.status, cut: answer.cut, initial: answer.headers.clone(), ..Told::default() };
         match self {
             Dialect::Grpc | Dialect::GrpcJson => self.read_grpc(answer, told),
@@ -212,8 +267,7 @@ impl Dialect {
 
     fn read_grpc(self, answer: &Answer, mut told: Told) -> Told {
         for (flags, payload) in frames(&answer.body) {
-            assert_eq!(flags, 0, "{answer:?}");
-            told.messages.push(self.read_message(&payload));
+            told.messages.push(self.read_message(&self.plain(answer, flags, &payload)));
         }
         let in_head = answer.trailers.is_empty() && !answer.cut;
         let fields = if in_head { &answer.headers } else { &answer.trailers };
@@ -234,8 +288,7 @@ impl Dialect {
                 let fields = told.trailing.clone();
                 told.status_fields(&fields);
             } else {
-                assert_eq!(flags, 0);
-                told.messages.push(self.read_message(&payload));
+                told.messages.push(self.read_message(&self.plain(answer, flags, &payload)));
             }
         }
         if !ended && answer.headers.contains_key("grpc-status") {
@@ -252,8 +305,7 @@ impl Dialect {
         for (flags, payload) in frames(&answer.body) {
             assert!(!ended, "nothing is behind the end: {answer:?}");
             if flags != 2 {
-                assert_eq!(flags, 0);
-                told.messages.push(self.read_message(&payload));
+                told.messages.push(self.read_message(&self.plain(answer, flags, &payload)));
                 continue;
             }
             ended = true;
@@ -357,9 +409,55 @@ impl Told {
         info.reason
     }
 
+    /// Whether a fault of the protocol itself is told as it should be: REST callers get its reason, the others nothing
+    /// but code and message.
+    pub fn is_bare(&self, dialect: Dialect, reason: &str) -> bool {
+        if dialect.is_rest() { self.reason() == reason } else { self.details.is_empty() }
+    }
+
     pub fn detail_types(&self) -> Vec<&str> {
         self.details.iter().map(|(kind, _)| kind.as_str()).collect()
     }
+}
+
+/// These bytes in an encoding of this name.
+pub fn pack(encoding: &str, plain: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut packer: Box<dyn Read + '_> = match encoding {
+        "gzip" => Box::new(flate2::read::GzEncoder::new(plain, level)),
+        "deflate" => Box::new(flate2::read::ZlibEncoder::new(plain, level)),
+        "zstd" => Box::new(zstd::stream::read::Encoder::new(plain, 0).expect("memory")),
+        "br" => Box::new(brotli::CompressorReader::new(plain, 4096, 5, 20)),
+        "snappy" => Box::new(snap::read::FrameEncoder::new(plain)),
+        other => panic!("{other}"),
+    };
+    let mut packed = Vec::new();
+    packer.read_to_end(&mut packed).expect("memory");
+    packed
+}
+
+fn reader<'p>(encoding: &str, packed: &'p [u8]) -> Box<dyn Read + 'p> {
+    match encoding {
+        "gzip" => Box::new(flate2::read::GzDecoder::new(packed)),
+        "deflate" => Box::new(flate2::read::ZlibDecoder::new(packed)),
+        "zstd" => Box::new(zstd::Decoder::new(packed).expect("memory")),
+        "br" => Box::new(brotli::Decompressor::new(packed, 4096)),
+        "snappy" => Box::new(snap::read::FrameDecoder::new(packed)),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn unpack(encoding: &str, packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    reader(encoding, packed).read_to_end(&mut plain).expect("what was packed");
+    plain
+}
+
+/// What comes out before the end is missed, which it must be.
+fn unpack_some(encoding: &str, packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    reader(encoding, packed).read_to_end(&mut plain).expect_err("a cut body has no end");
+    plain
 }
 
 pub fn prefix(flags: u8, length: usize) -> [u8; 5] {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use transom::call::Kind;
 use transom::status::Code;
 
-use super::dialects::{ALL, CLIENT, Dialect, SERVER, Told, UNARY, prefix};
+use super::dialects::{ALL, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, prefix};
 use super::support::{Answer, Ask, Edge, Stub, Transport, shared};
 
 const README: &str = include_str!("../../src/README.md");
@@ -83,28 +83,24 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         // JSON on a path that is no method's is REST
         Kind::NoRoute if get || dialect == ConnectJson => None,
         Kind::NoRoute => good(Ask { path: "/no.such/Method".to_owned(), method: "POST", ..ask() }),
-        // GET is how these are called
-        Kind::WrongVerb if get => None,
-        Kind::WrongVerb if dialect == ConnectJson => None,
+        // at a method's path these are plain text for all but frames of gRPC: see below
+        Kind::WrongVerb if dialect == Rest => good(Ask { method: "PUT", ..ask() }),
+        Kind::WrongVerb if connect || dialect.is_rest() => None,
         Kind::WrongVerb => good(Ask { method: "PUT", ..ask() }),
         Kind::UnsupportedMediaType => match dialect {
             Grpc => good(Ask::post(path, "application/grpc+thrift", "x")),
             Web => good(Ask::post(path, "application/grpc-web+thrift", "x")),
             WebText => good(Ask::post(path, "application/grpc-web-text+thrift", "x")),
-            ConnectProto => good(Ask::post(SERVER, "application/proto", "")),
-            ConnectStreamProto | ConnectStreamJson => good(Ask { path: UNARY.to_owned(), ..ask() }),
-            Rest => good(Ask::post(path, "text/plain", "x")),
             _ => None,
         },
-        Kind::UnknownEncoding if get => good(hello("encoding=json&message=%7B%7D&compression=gzip")),
-        Kind::UnknownEncoding if matches!(dialect, Grpc | Web | WebText) => None,
+        Kind::UnknownEncoding if get => good(hello("encoding=json&message=%7B%7D&compression=lz4")),
         Kind::UnknownEncoding => {
             let name = match dialect {
                 ConnectStreamProto | ConnectStreamJson => "connect-content-encoding",
                 _ if frames => "grpc-encoding",
                 _ => "content-encoding",
             };
-            good(ask().header(name, "br"))
+            good(ask().header(name, "lz4"))
         }
         Kind::BadRequest => match dialect {
             RestLines | RestArray => good(Ask { path: "/v1/echo:stream?massage=hi".to_owned(), ..ask() }),
@@ -124,6 +120,8 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
             good(Ask { body: if dialect.is_text() { text(&body) } else { body }, ..ask() })
         }
         Kind::Malformed => None,
+        Kind::Cardinality if frames => good(Ask { body: Vec::new(), ..ask() }),
+        Kind::Cardinality => None,
         // a URL of this size is refused by the door
         Kind::TooLarge if get || matches!(dialect, RestLines | RestArray) => None,
         Kind::TooLarge => good(dialect.ask(path, &[&"x".repeat(70_000)])),
@@ -160,12 +158,15 @@ fn check(kind: Kind, dialect: Dialect, row: &Row, answer: &Answer, told: &Told) 
     assert!(!told.message.is_empty() && told.messages.is_empty() && !told.cut, "{at}");
     let http = match dialect {
         _ if dialect.is_rest() => row.http.unwrap_or(kind.http()),
+        _ if dialect.has_http_code() && kind == Kind::NoRoute => 404,
         _ if dialect.has_http_code() => code.http(),
         _ => 200,
     };
     assert_eq!(answer.status, http, "{at}");
     if kind == Kind::BadRequest {
         assert_eq!(told.detail_types(), ["google.rpc.BadRequest"], "{at}");
+    } else if kind.is_bare() && !dialect.is_rest() {
+        assert_eq!(told.detail_types(), [""; 0], "{at}");
     } else {
         assert_eq!(told.reason(), kind.reason(), "{at}");
     }
@@ -212,6 +213,30 @@ async fn every_refusal_is_told_in_every_dialect() {
     }
     let unmet: Vec<_> = Kind::ALL.into_iter().map(name).filter(|name| !met.contains_key(name)).collect();
     assert_eq!(unmet, ["Cancelled", "Draining"]);
+}
+
+/// Callers of a method who are known by nothing but what is wrong read the HTTP code; Connect's derive UNKNOWN from it.
+#[tokio::test]
+async fn a_wrong_verb_or_content_type_at_a_methods_path_is_told_in_plain_text() {
+    let edge = shared();
+    for transport in [Transport::Http1, Transport::Http2] {
+        let post = |path: &str, content_type: &str| Ask::post(path, content_type, "x");
+        let put = Dialect::ConnectProto.ask(UNARY, &["hi"]);
+        for (ask, status, header) in [
+            (Ask { method: "PUT", ..put.clone() }, 405, ("allow", "POST")),
+            (Ask { method: "GET", ..put }, 405, ("allow", "POST")),
+            (Ask { method: "DELETE", ..Dialect::ConnectStreamJson.ask(SERVER, &["hi"]) }, 405, ("allow", "POST")),
+            (post(UNARY, "image/jpeg"), 415, ("accept-post", "application/proto")),
+            (post(SERVER, "application/proto"), 415, ("accept-post", "application/connect+proto")),
+            (post(UNARY, "application/connect+json"), 415, ("accept-post", "application/json")),
+            (post(BIDI, "application/connect+thrift"), 415, ("accept-post", "application/connect+json")),
+        ] {
+            let answer = edge.ask(transport, &ask).await;
+            let at = format!("{ask:?} {answer:?}");
+            assert_eq!((answer.status, answer.header("content-type")), (status, "text/plain; charset=utf-8"), "{at}");
+            assert!(answer.header(header.0).contains(header.1) && !answer.body.is_empty(), "{at}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use prost::Message;
 use super::levers::Levers;
 use super::server::{Connection, Counts};
 use crate::status::{Code, Status, encode_status};
+use crate::wire::{BadPacked, ENCODINGS, Encoding, Packer};
 
 /// Why a method stops before it is through.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ struct Inbound {
     stream: RecvStream,
     buffer: BytesMut,
     limit: usize,
+    /// `grpc-encoding`; `None` if it says nothing that is known here.
+    packed: Option<Encoding>,
 }
 
 // === impl Stop ===
@@ -78,7 +81,8 @@ impl Call {
         counts: Arc<Counts>,
     ) -> Call {
         let (head, stream) = request.into_parts();
-        let inbound = Inbound { stream, buffer: BytesMut::new(), limit: message_limit };
+        let packed = head.headers.get("grpc-encoding").and_then(|value| Encoding::from_name(value.as_bytes()));
+        let inbound = Inbound { stream, buffer: BytesMut::new(), limit: message_limit, packed };
         Call { head, levers: Levers::default(), connection, counts, inbound, respond, outbound: None }
     }
 
@@ -108,6 +112,9 @@ impl Call {
         if self.outbound.is_none() {
             let mut answer = answer();
             answer.headers_mut().extend(self.levers.initial.clone());
+            if let Some(encoding) = self.levers.compress {
+                answer.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding.name()));
+            }
             self.outbound = Some(self.respond.send_response(answer, false)?);
         }
         Ok(())
@@ -121,6 +128,9 @@ impl Call {
     /// Sends what `frame` made; a message that is sent many times is encoded once.
     pub(super) async fn send_frame(&mut self, mut frame: Bytes) -> Outcome {
         self.open()?;
+        if let Some(encoding) = self.levers.compress {
+            frame = packed(encoding, &frame).unwrap_or(frame);
+        }
         let Some(stream) = &mut self.outbound else { return Err(Stop::Gone) };
         while !frame.is_empty() {
             stream.reserve_capacity(frame.len());
@@ -251,7 +261,8 @@ impl Inbound {
         let length = u32::from_be_bytes(length) as usize;
         match flag {
             0 => {}
-            1 => return Err(Status::new(Code::Unimplemented, "compressed messages are not supported").into()),
+            1 if self.packed.is_some() => {}
+            1 => return Err(Status::new(Code::Unimplemented, "the encoding of a message is not known").into()),
             _ => return Err(Status::new(Code::Internal, format!("frame flag {flag} is not known")).into()),
         }
         if length > self.limit {
@@ -263,7 +274,19 @@ impl Inbound {
             return Ok(None);
         }
         let mut whole = self.buffer.split_to(5 + length).freeze();
-        Ok(Some(whole.split_off(5)))
+        let message = whole.split_off(5);
+        match self.packed.filter(|_| flag == 1) {
+            None => Ok(Some(message)),
+            Some(encoding) => match encoding.unpack(&message, self.limit) {
+                Ok(plain) => Ok(Some(plain.into())),
+                Err(BadPacked::TooLarge { .. }) => {
+                    Err(Status::new(Code::ResourceExhausted, "the request message unpacks to too much").into())
+                }
+                Err(BadPacked::Corrupt) => {
+                    Err(Status::new(Code::Internal, format!("the request message is not {}", encoding.name())).into())
+                }
+            },
+        }
     }
 }
 
@@ -278,11 +301,23 @@ pub(super) fn frame<M: Message>(message: &M) -> Bytes {
     out.freeze()
 }
 
+/// The same frame with its message compressed, however little that helps.
+fn packed(encoding: Encoding, frame: &[u8]) -> Option<Bytes> {
+    let mut packer = Packer::new(encoding)?;
+    let mut message = packer.push(frame.get(5..)?)?;
+    message.extend(packer.finish()?);
+    let mut out = BytesMut::with_capacity(5 + message.len());
+    out.put_u8(1);
+    out.put_u32(u32::try_from(message.len()).ok()?);
+    out.put_slice(&message);
+    Some(out.freeze())
+}
+
 fn answer() -> Response<()> {
     let mut answer = Response::new(());
     let headers = answer.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static(ENCODINGS));
     answer
 }
 

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use crate::status::{Code, FieldViolation, Status, bad_request, error_info};
+use crate::wire::Encoding;
 
 /// The levers of one call, read from its metadata.
 #[derive(Default)]
@@ -24,6 +25,7 @@ pub(super) struct Levers {
     /// What the call ends with once its answers are sent, unless that is OK.
     pub(super) status: Option<Status>,
     pub(super) cut: Option<Cut>,
+    pub(super) compress: Option<Encoding>,
 }
 
 /// A stream that breaks off.
@@ -67,6 +69,7 @@ impl Levers {
             size: read.value("x-demo-message-size", |text| text.parse().ok().filter(|size| *size <= LARGEST))?,
             status: read.status()?,
             cut: read.value("x-demo-cut", Cut::parse)?,
+            compress: read.value("x-demo-compress", |text| Encoding::from_name(text.as_bytes()))?,
         })
     }
 }
@@ -209,6 +212,7 @@ mod tests {
             ("x-demo-delay-ms", "99999999999"),
             ("x-demo-message-size", "16777217"),
             ("x-demo-stream-count", "many"),
+            ("x-demo-compress", "lz4"),
         ] {
             let refused = Levers::read(&headers(&[(name, value)])).err().expect(name);
             assert_eq!(refused.code, Code::InvalidArgument);

@@ -2,7 +2,7 @@
 //!
 //! It serves `helloworld.Greeter`, `grpc.examples.echo.Echo`, `routeguide.RouteGuide` and `bookstore.v1.Bookstore`;
 //! their contracts stand in the comments of `protos/*.proto`. It is also a small example of what a gRPC server has
-//! to do: deadlines, flow control both ways, cancellation, trailers-only answers, error details.
+//! to do: deadlines, flow control both ways, cancellation, compression, trailers-only answers, error details.
 //!
 //! ```
 //! # use transom::demo::upstream::Upstream;
@@ -30,6 +30,7 @@
 //! | `x-echo-trailer-*`, also `-bin` | comes back under the same name as trailing metadata |
 //! | any other `x-echo-*`, also `-bin` | comes back under the same name as initial metadata |
 //! | `x-demo-tell: 1` | trailer `x-demo-head-bin`: the request's pseudo-fields and fields, `name: value` lines; trailers `x-demo-calls`, `x-demo-active`, `x-demo-cancelled`, `x-demo-expired`: the server's counters |
+//! | `x-demo-compress: NAME` | answers are compressed so, whether the caller accepts it or not |
 //! | `x-demo-goaway: 1` | GOAWAY on this connection; the call itself goes on |
 //!
 //! For the methods of Echo:

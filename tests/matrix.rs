@@ -1,5 +1,16 @@
-//! Dialect by kind of call by outcome by transport: messages, status, details and metadata come through, and nothing
-//! that was cut looks like success.
+//! Dialect by kind of call by encoding by outcome by transport: messages, status, details and metadata come through,
+//! and nothing that was cut looks like success.
+
+// each of the test programs uses its own part of these
+#[allow(dead_code)]
+#[path = "edge/dialects.rs"]
+mod dialects;
+#[allow(dead_code)]
+#[path = "edge/support.rs"]
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use base64::Engine;
 use prost::Message;
@@ -7,8 +18,8 @@ use serde_json::{Value, json};
 use transom::demo::upstream::helloworld::{HelloReply, HelloRequest};
 use transom::status::{Code, FieldViolation, bad_request, error_info};
 
-use super::dialects::{ALL, BASE64, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, decode_text};
-use super::support::{Ask, Edge, Transport, shared, until};
+use dialects::{ALL, BASE64, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, decode_text};
+use support::{Ask, Edge, Transport, shared, until};
 
 const METHODS: [&str; 4] = [UNARY, SERVER, CLIENT, BIDI];
 const CLEAR: [Transport; 2] = [Transport::Http1, Transport::Http2];
@@ -25,12 +36,17 @@ const FAILURE: [(&str, &str); 3] = [
     ("x-demo-status-details", "1"),
 ];
 
+/// The encodings of requests, and of the answers that the upstream is asked for. It reads gzip itself, the edge unpacks
+/// the other.
+const ENCODINGS: [Option<&str>; 3] = [None, Some("gzip"), Some("zstd")];
+
 const FAST: (&str, &str) = ("x-demo-interval-ms", "0");
 
 struct Case {
     dialect: Dialect,
     path: &'static str,
     transport: Transport,
+    encoding: Option<&'static str>,
 }
 
 // === impl Case ===
@@ -41,11 +57,12 @@ impl Case {
         for dialect in ALL {
             for path in METHODS.into_iter().filter(|path| dialect.speaks(path)) {
                 for transport in transports.iter().copied().filter(|transport| dialect.goes_over(*transport)) {
-                    cases.push(Case { dialect, path, transport });
+                    let of = |encoding| Case { dialect, path, transport, encoding };
+                    cases.extend(ENCODINGS.into_iter().map(of));
                 }
             }
         }
-        assert!(cases.len() > 30);
+        assert!(cases.len() > 90);
         cases
     }
 
@@ -57,10 +74,17 @@ impl Case {
         self.path == SERVER || self.path == BIDI
     }
 
-    async fn call(&self, edge: &Edge, metadata: &[(&str, &str)]) -> Told {
+    fn ask(&self, metadata: &[(&str, &str)]) -> Ask {
         let messages: &[&str] = if self.streams_up() { &["a", "b"] } else { &["hi"] };
-        let ask = self.dialect.ask(self.path, messages).headers(metadata);
-        self.dialect.read(&edge.ask(self.transport, &ask).await)
+        let ask = self.dialect.ask_in(self.path, messages, self.encoding).headers(metadata);
+        match self.encoding {
+            Some(encoding) => ask.header("x-demo-compress", encoding),
+            None => ask,
+        }
+    }
+
+    async fn call(&self, edge: &Edge, metadata: &[(&str, &str)]) -> Told {
+        self.dialect.read(&edge.ask(self.transport, &self.ask(metadata)).await)
     }
 
     fn answers(&self, count: usize) -> Vec<&'static str> {
@@ -106,7 +130,7 @@ impl Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {} over {:?}", self.dialect, self.path, self.transport)
+        write!(f, "{:?} {} over {:?} in {:?}", self.dialect, self.path, self.transport, self.encoding)
     }
 }
 
@@ -216,6 +240,46 @@ async fn what_the_upstream_cuts_never_looks_like_success() {
                 assert_eq!(told.cut, case.dialect == Dialect::RestArray && after > 0, "{case} {lever}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_ends_every_kind_of_call_as_a_deadline() {
+    let edge = shared();
+    for case in Case::all(&CLEAR) {
+        let (name, value) = match case.dialect {
+            dialect if dialect.is_rest() => ("x-server-timeout", "0.04"),
+            dialect if dialect.encoding_fields().0 == "grpc-encoding" => ("grpc-timeout", "40m"),
+            _ => ("connect-timeout-ms", "40"),
+        };
+        let told = case.call(edge, &[(name, value), ("x-demo-delay-ms", "10000")]).await;
+        assert_eq!((told.code, told.messages.len()), (Some(Code::DeadlineExceeded), 0), "{case} {told:?}");
+        assert_eq!(told.http, case.http(Code::DeadlineExceeded, false), "{case} {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_is_told_to_the_upstream() {
+    let edge = Edge::start("workers: 1").await;
+    let counts = edge.upstream.as_ref().expect("an upstream").counts();
+    let (mut calls, mut gone) = (0, 0);
+    for case in Case::all(&CLEAR) {
+        let ask = case.ask(&[("x-demo-delay-ms", "60000")]);
+        let mut asking = Box::pin(edge.ask(case.transport, &ask));
+        calls += 1;
+        let arrived = until("it arrived", || async { counts.calls.load(Ordering::Relaxed) == calls });
+        tokio::select! {
+            answer = &mut asking => panic!("{case} {answer:?}"),
+            () = arrived => {}
+        }
+        // half of the calls have sent their request when they end, and half may not
+        tokio::time::sleep(Duration::from_millis(calls % 2)).await;
+        drop(asking);
+        gone += 1;
+        until("it is gone", || async { counts.cancelled.load(Ordering::Relaxed) == gone }).await;
+    }
+    for gauge in ["transom_calls_active", "transom_upstream_streams_active", "transom_pumps_active"] {
+        until("nothing is left", || async { edge.metric(gauge).await == 0 }).await;
     }
 }
 
