@@ -42,6 +42,12 @@ pub enum Kind {
     TooLarge,
     /// Header fields over the limit or not understood, as a bad `grpc-timeout`.
     BadHeader,
+    /// The caller does not say who it is, or not believably.
+    Unauthenticated,
+    /// The caller may not: its origin or its identity is not among those that may.
+    Denied,
+    /// More than the caller may ask for at this time.
+    RateLimited,
     Deadline,
     /// Nothing moved for longer than the method allows.
     Idle,
@@ -93,7 +99,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 23] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -104,6 +110,9 @@ impl Kind {
         Kind::Cardinality,
         Kind::TooLarge,
         Kind::BadHeader,
+        Kind::Unauthenticated,
+        Kind::Denied,
+        Kind::RateLimited,
         Kind::Deadline,
         Kind::Idle,
         Kind::Cancelled,
@@ -128,6 +137,9 @@ impl Kind {
             Kind::Cardinality => (400, Code::Unimplemented, "CARDINALITY"),
             Kind::TooLarge => (413, Code::ResourceExhausted, "TOO_LARGE"),
             Kind::BadHeader => (400, Code::InvalidArgument, "BAD_HEADER"),
+            Kind::Unauthenticated => (401, Code::Unauthenticated, "UNAUTHENTICATED"),
+            Kind::Denied => (403, Code::PermissionDenied, "DENIED"),
+            Kind::RateLimited => (429, Code::ResourceExhausted, "RATE_LIMITED"),
             Kind::Deadline => (504, Code::DeadlineExceeded, "DEADLINE"),
             Kind::Idle => (504, Code::DeadlineExceeded, "IDLE"),
             Kind::Cancelled => (499, Code::Cancelled, "CANCELLED"),

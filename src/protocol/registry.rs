@@ -429,6 +429,20 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_connect_may_be_asked_for_and_must_be_the_one_there_is() {
+        let optional = MethodSettings::default();
+        let required = MethodSettings { require_connect_version: true, ..MethodSettings::default() };
+        assert_eq!(connect_version(None, b"1", &optional), Ok(()));
+        for settings in [&optional, &required] {
+            assert_eq!(connect_version(Some(b"1"), b"1", settings), Ok(()));
+            let refusal = connect_version(Some(b"2"), b"1", settings).unwrap_err();
+            assert!(refusal.kind == Kind::BadHeader && refusal.message.contains("connect-protocol-version"));
+            assert!(connect_version(Some(b"1"), b"v1", settings).unwrap_err().message.contains("\"connect\""));
+        }
+        assert_eq!(connect_version(None, b"1", &required).unwrap_err().kind, Kind::BadHeader);
+    }
+
+    #[test]
     fn a_bad_timeout_is_refused_by_name() {
         let refusal = deadline(&mut headers("grpc-timeout", "soon"), GRPC_TIMEOUT, parse_grpc_timeout).unwrap_err();
         assert_eq!(refusal.kind, Kind::BadHeader);

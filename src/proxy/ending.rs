@@ -61,7 +61,8 @@ fn hints(hint: &Hint, headers: &mut HeaderMap) {
             insert(headers, http::header::ACCEPT_ENCODING, names);
         }
         Hint::RetryAfter(delay) => {
-            insert(headers, http::header::RETRY_AFTER, &delay.as_secs().max(1).to_string());
+            // whole seconds are all that it can say, and who comes early comes in vain
+            insert(headers, http::header::RETRY_AFTER, &delay.as_secs_f64().ceil().max(1.0).to_string());
         }
     }
 }
@@ -143,5 +144,80 @@ fn json(any: &Any, form: DetailForm, catalog: Option<&Catalog>) -> Option<String
                 _ => format!("{{\"@type\":{kind},\"value\":{text}}}"),
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Connection, Head};
+    use crate::catalog::StreamKind;
+    use crate::protocol::{Codec, Family, WholeOut, refusal_answer};
+
+    /// What a caller of this family gets who POSTs to a method of this kind.
+    fn told(family: Family, kind: Option<StreamKind>, refusal: &Refusal) -> WholeOut {
+        let (parts, ()) = http::Request::post("/p.S/M").body(()).expect("a request").into_parts();
+        let address = ([127, 0, 0, 1], 1).into();
+        let connection = std::sync::Arc::new(Connection { peer: address, local: address, tls: None });
+        let (_, mut answer) = refusal_answer(family, &Head::new(parts, connection), kind, refusal.kind);
+        let mut end = from_refusal(refusal, answer.details());
+        expand(&mut end, answer.details(), None);
+        answer.whole(HeaderMap::new(), None, end)
+    }
+
+    fn refusal(kind: Kind) -> Refusal {
+        let refusal = Refusal::new(kind, "no");
+        match kind {
+            Kind::RateLimited => refusal.hint(Hint::RetryAfter(Duration::from_millis(2500))),
+            _ => refusal,
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_in_every_dialect() {
+        let (unary, stream) = (Some(StreamKind::Unary), Some(StreamKind::Bidi));
+        for kind in Kind::ALL {
+            let refusal = refusal(kind);
+            for family in [Family::Grpc(Some(Codec::Json)), Family::GrpcWeb { text: true, codec: Some(Codec::Proto) }] {
+                let out = told(family, unary, &refusal);
+                assert_eq!((out.head.status, out.body.len()), (http::StatusCode::OK, 0), "{kind:?}");
+                assert_eq!(out.head.headers[STATUS], kind.code().digits(), "{kind:?}");
+                assert_eq!(out.head.headers.contains_key(DETAILS), !kind.is_bare(), "{kind:?}");
+            }
+            let out = told(Family::None, None, &refusal);
+            assert_eq!(out.head.status.as_u16(), kind.http(), "{kind:?}");
+            let text = String::from_utf8_lossy(&out.body);
+            assert!(text.starts_with(&format!("{{\"code\":{}", kind.code().digits())), "{kind:?} {text}");
+            assert!(text.contains("type.googleapis.com/google.rpc."), "{kind:?} {text}");
+            if matches!(kind, Kind::WrongVerb | Kind::UnsupportedMediaType) {
+                continue;
+            }
+            let name = kind.code().connect_name();
+            let out = told(Family::Proto, unary, &refusal);
+            let http = if kind == Kind::NoRoute { 404 } else { kind.code().http() };
+            assert_eq!(out.head.status.as_u16(), http, "{kind:?}");
+            assert!(String::from_utf8_lossy(&out.body).starts_with(&format!("{{\"code\":\"{name}\"")), "{kind:?}");
+            let out = told(Family::ConnectStream(Some(Codec::Json)), stream, &refusal);
+            assert_eq!((out.head.status.as_u16(), out.body.first()), (200, Some(&2)), "{kind:?}");
+            let text = String::from_utf8_lossy(out.body.get(5..).unwrap_or(&[]));
+            assert!(text.starts_with(&format!("{{\"error\":{{\"code\":\"{name}\"")), "{kind:?} {text}");
+        }
+    }
+
+    #[test]
+    fn who_is_over_a_rate_is_told_when_to_come_back() {
+        let out = told(Family::None, None, &refusal(Kind::RateLimited));
+        assert_eq!(out.head.headers["retry-after"], "3");
+        assert!(String::from_utf8_lossy(&out.body).contains(r#""retryDelay":"2.500s""#));
+    }
+
+    #[test]
+    fn an_upstream_that_cancels_at_the_deadline_has_seen_it_pass() {
+        let cancelled = || Refusal::new(Kind::UpstreamReset(Code::Cancelled), "reset");
+        let now = Instant::now();
+        assert_eq!(late(cancelled(), Some(now)).kind, Kind::Deadline);
+        assert_eq!(late(cancelled(), Some(now + Duration::from_secs(5))).kind, cancelled().kind);
+        assert_eq!(late(cancelled(), None).kind, cancelled().kind);
+        assert_eq!(late(Refusal::new(Kind::NoStatus, ""), Some(now)).kind, Kind::NoStatus);
     }
 }
