@@ -21,3 +21,8 @@ fn text() {
 fn fields() {
     corpora::run("fields", DAMAGE, targets::fields);
 }
+
+#[test]
+fn packed() {
+    corpora::run("packed", DAMAGE, targets::packed);
+}

@@ -36,6 +36,8 @@ pub enum BadPacked {
 pub struct Unpacker {
     feed: Feed,
     reader: Box<dyn Read + Send>,
+    /// The reader has come to its end.
+    done: bool,
 }
 
 /// What comes out of an [`Unpacker`].
@@ -278,7 +280,14 @@ impl Unpacker {
             },
             Encoding::Snappy => Box::new(snap::read::FrameDecoder::new(WholeChunks { feed: feed.clone(), left: 0 })),
         };
-        Unpacker { feed, reader }
+        Unpacker { feed, reader, done: false }
+    }
+
+    /// What is left behind the end is dropped.
+    fn rest(&mut self) -> Unpacked {
+        let mut fed = self.feed.lock();
+        fed.chunks.clear();
+        if fed.ended { Unpacked::End } else { Unpacked::Dry }
     }
 
     /// Takes the next bytes of the body; pull until it is dry before giving more.
@@ -298,6 +307,9 @@ impl Unpacker {
 
     /// The next bytes that are there. A body that ends before its encoding says so is corrupt.
     pub fn pull(&mut self) -> Result<Unpacked, BadPacked> {
+        if self.done {
+            return Ok(self.rest());
+        }
         {
             let fed = self.feed.lock();
             if !fed.any {
@@ -307,13 +319,9 @@ impl Unpacker {
         let mut block = vec![0; BLOCK];
         match self.reader.read(&mut block) {
             Ok(0) => {
-                let fed = self.feed.lock();
-                match (fed.chunks.is_empty(), fed.ended) {
-                    (true, true) => Ok(Unpacked::End),
-                    (true, false) => Ok(Unpacked::Dry),
-                    // more behind the end
-                    (false, _) => Err(BadPacked::Corrupt),
-                }
+                // deflate and br say where they end; what comes behind that means nothing
+                self.done = true;
+                Ok(self.rest())
             }
             Ok(length) => {
                 block.truncate(length);

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use transom::status::Status;
 use transom::wire::{
-    FrameReader, FrameScanner, TextDecoder, decode_bin, decode_message, encode_bin, encode_message,
-    format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout,
+    BadPacked, Encoding, FrameReader, FrameScanner, TextDecoder, Unpacked, Unpacker, decode_bin, decode_message,
+    encode_bin, encode_message, format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout,
 };
 
 const LIMIT: usize = 1 << 16;
@@ -82,4 +82,48 @@ pub fn fields(data: &[u8]) {
     }
     let _ = parse_connect_timeout(data);
     let _ = Status::decode(data);
+}
+
+/// Packed bytes, the encoding named by the first of them: whole or piece by piece, the same comes out, and no more than
+/// the limit; what is measured is what there is.
+pub fn packed(data: &[u8]) {
+    const NAMES: [&str; 5] = ["gzip", "deflate", "snappy", "zstd", "br"];
+    let Some((first, packed)) = data.split_first() else { return };
+    let Some(encoding) = Encoding::from_name(NAMES[usize::from(*first) % NAMES.len()].as_bytes()) else { return };
+    let whole = encoding.unpack(packed, LIMIT);
+    match &whole {
+        Ok(plain) => {
+            assert!(plain.len() <= LIMIT);
+            if let Some(less) = plain.len().checked_sub(1).filter(|less| *less > 0) {
+                assert_eq!(encoding.unpack(packed, less), Err(BadPacked::TooLarge { limit: less }));
+                assert_eq!(encoding.holds_more(packed, less), Ok(true));
+                assert_eq!(encoding.holds_more(packed, plain.len()), Ok(false));
+            }
+            for size in [1, 5, packed.len().max(1)] {
+                assert_eq!(in_pieces(encoding, packed, size).as_ref(), Some(plain), "{encoding:?} by {size}");
+            }
+        }
+        Err(BadPacked::TooLarge { limit }) => assert_eq!(*limit, LIMIT),
+        Err(BadPacked::Corrupt) => {}
+    }
+    Encoding::accepted([packed].into_iter());
+}
+
+/// What comes out of a body that comes in such pieces, unless it is damaged or too much.
+fn in_pieces(encoding: Encoding, packed: &[u8], size: usize) -> Option<Vec<u8>> {
+    let (mut unpacker, mut out) = (Unpacker::new(encoding), Vec::new());
+    let mut pieces = packed.chunks(size);
+    loop {
+        match unpacker.pull().ok()? {
+            Unpacked::Block(block) => out.extend(block),
+            Unpacked::End => return Some(out),
+            Unpacked::Dry => match pieces.next() {
+                Some(piece) => unpacker.push(Bytes::copy_from_slice(piece)),
+                None => unpacker.finish(),
+            },
+        }
+        if out.len() > LIMIT {
+            return None;
+        }
+    }
 }
