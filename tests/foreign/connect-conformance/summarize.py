@@ -7,8 +7,8 @@ NAME is for the closing line `NAME: N passed, N failed`; cases that failed as ex
 UNCLEAN is one more failure. Exits with 1 if anything failed, or if not one case ran.
 
 A case is in a row by its protocol, HTTP version and codec, in a column by its compression. The names of cases leave out
-what their suite fixes; that is protobuf and identity in every suite, and the protocol is known from the server that
-the runner names before them.
+what their suite fixes: that is protobuf and identity in every suite, and protocol and HTTP version are known from the
+server that the runner names before them.
 """
 
 import collections
@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-RUNNING = re.compile(r"Running \d+ tests with .* for server config #\d+ \{HTTP_VERSION_\d, PROTOCOL_(\w+), ")
+RUNNING = re.compile(r"Running \d+ tests with .* for server config #\d+ \{HTTP_VERSION_(\d), PROTOCOL_(\w+), ")
 SENT = re.compile(r'Sending request for "(.*)"\.\.\.$')
 FAILED = re.compile(r"FAILED: (.*?)(?: was expected to fail but did not|:)$")
 EXPECTED = re.compile(r"INFO: (.*) failed \(as expected\):$")
@@ -35,16 +35,16 @@ class Run:
         self.failed = {}
         self.expected = {}
         self.not_run = 0
-        protocol, reason = "", None
+        server, reason = ("", ""), None
         for line in text.splitlines():
             if reason is not None and line.startswith("\t"):
                 reason.append(line.strip())
                 continue
             reason = None
             if found := RUNNING.match(line):
-                protocol = found[1]
+                server = found.groups()
             elif found := SENT.match(line):
-                self.cases[found[1]] = place(found[1], protocol)
+                self.cases[found[1]] = place(found[1], server)
             elif found := FAILED.match(line):
                 reason = self.failed.setdefault(found[1], [])
                 if not line.endswith(":"):
@@ -55,19 +55,19 @@ class Run:
                 self.not_run = int(found[1])
         # a case of a server that did not start was never sent
         for name in self.failed:
-            self.cases.setdefault(name, place(name, ""))
+            self.cases.setdefault(name, place(name, ("", "")))
 
     def passed(self, name):
         return name not in self.failed and name not in self.expected
 
 
-def place(name, protocol):
-    """Row and column of a case."""
+def place(name, server):
+    """Row and column of a case. `server` is what the runner said of the server: HTTP version and protocol."""
     said = dict(part.split(":", 1) for part in name.split("/") if ":" in part)
-    protocol = said.get("Protocol", "PROTOCOL_" + protocol).removeprefix("PROTOCOL_")
+    version = {"1": "HTTP/1.1", "2": "HTTP/2"}.get(said.get("HTTPVersion", server[0]), "-")
+    protocol = said.get("Protocol", server[1]).removeprefix("PROTOCOL_")
     codec = said.get("Codec", "CODEC_PROTO").removeprefix("CODEC_").lower()
     compression = said.get("Compression", "COMPRESSION_IDENTITY").removeprefix("COMPRESSION_").lower()
-    version = {"1": "HTTP/1.1", "2": "HTTP/2"}.get(said.get("HTTPVersion"), "-")
     return (PROTOCOLS.get(protocol, "-"), version, codec), compression
 
 
