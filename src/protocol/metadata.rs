@@ -28,6 +28,9 @@ enum About {
     Encoding,
     /// Which encodings of gRPC messages are understood in the other direction.
     AcceptEncoding,
+    /// How a call ended. It is told where it counts, in the last header block; anywhere else it is noise that a caller
+    /// could take for the end.
+    Status,
     /// Reserved by gRPC.
     Grpc,
     /// Reserved by Connect, which ends here.
@@ -45,6 +48,7 @@ fn about(name: &str) -> About {
         | "x-grpc-web" => About::Body,
         "grpc-encoding" => About::Encoding,
         "grpc-accept-encoding" => About::AcceptEncoding,
+        "grpc-status" | "grpc-message" | "grpc-status-details-bin" => About::Status,
         _ if name.starts_with("grpc-") => About::Grpc,
         _ if name.starts_with("connect-") => About::Connect,
         _ => About::Application,
@@ -68,7 +72,7 @@ pub fn forwardable_request(headers: &mut HeaderMap, passing: Passing) -> HeaderV
         About::Application => true,
         About::Encoding | About::Grpc => passing.request,
         About::AcceptEncoding => passing.answer,
-        About::Connect | About::Hop | About::Connection | About::Body => false,
+        About::Connect | About::Status | About::Hop | About::Connection | About::Body => false,
     });
     let accepted = headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY).clone();
     headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -84,7 +88,7 @@ pub fn forwardable_answer(headers: &mut HeaderMap) {
     }
     retain(headers, |about| match about {
         About::Application | About::Grpc => true,
-        About::Encoding | About::AcceptEncoding | About::Connect => false,
+        About::Encoding | About::AcceptEncoding | About::Connect | About::Status => false,
         About::Hop | About::Connection | About::Body => false,
     });
 }
@@ -207,6 +211,17 @@ mod tests {
         ]);
         forwardable_answer(&mut headers);
         assert_eq!(headers, map(&[("x-app", "1")]));
+    }
+
+    #[test]
+    fn a_status_is_no_metadata() {
+        let status = [("grpc-status", "0"), ("grpc-message", "m"), ("grpc-status-details-bin", "AA"), ("x-app", "1")];
+        let mut headers = map(&status);
+        forwardable_answer(&mut headers);
+        assert_eq!(headers, map(&[("x-app", "1")]));
+        let mut headers = map(&status);
+        forwardable_request(&mut headers, Passing { request: true, answer: true });
+        assert!(!headers.contains_key("grpc-status") && headers.contains_key("x-app"));
     }
 
     #[test]

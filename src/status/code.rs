@@ -101,10 +101,11 @@ impl Code {
         self.row().3
     }
 
-    /// The code for an HTTP answer that carries no `grpc-status` (gRPC `doc/http-grpc-status-mapping.md`).
+    /// The code for an HTTP answer that carries no `grpc-status` (gRPC `doc/http-grpc-status-mapping.md`). Some
+    /// implementations read 431 as `Internal`; the Connect conformance suite has it with all others, and so have we.
     pub fn from_http(http: u16) -> Code {
         match http {
-            400 | 431 => Code::Internal,
+            400 => Code::Internal,
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
             404 => Code::Unimplemented,
@@ -157,7 +158,7 @@ mod tests {
         for (http, code) in [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14)] {
             assert_eq!(Code::from_http(http).number(), code, "HTTP {http}");
         }
-        for http in [200, 204, 302, 418, 500] {
+        for http in [200, 204, 302, 418, 431, 500] {
             assert_eq!(Code::from_http(http), Code::Unknown, "HTTP {http}");
         }
     }
