@@ -375,9 +375,10 @@ impl Call {
         mut uplink: Uplink,
     ) -> Result<Outcome, Refusal> {
         let ResponseHead { parts, is_end: ended } = head;
-        check_head(&parts)?;
+        check_head(&parts, ended)?;
         let mut metadata = parts.headers;
-        if ended || has_status(&metadata) {
+        // a status in a head that is not the end is none (gRPC `doc/PROTOCOL-HTTP2.md`, "Trailers-Only")
+        if ended {
             let end = from_fields(metadata)?;
             return self.told(HeaderMap::new(), None, end);
         }
@@ -520,23 +521,26 @@ fn effective(asked: Option<Duration>, settings: &MethodSettings) -> Option<Durat
     }
 }
 
-/// An answer that is no gRPC is an error, whatever its HTTP code says.
-fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
-    if has_status(&parts.headers) {
+/// An answer that is no gRPC, or not of protobuf, is an error, whatever its HTTP code says. `ended`: the head is all.
+fn check_head(parts: &http::response::Parts, ended: bool) -> Result<(), Refusal> {
+    if ended && has_status(&parts.headers) {
         return Ok(());
     }
     if parts.status != StatusCode::OK {
         let kind = Kind::UpstreamHttp(Code::from_http(parts.status.as_u16()));
         return Err(Refusal::new(kind, format!("the upstream answered with HTTP {}", parts.status.as_u16())));
     }
-    match parts.headers.get(CONTENT_TYPE) {
-        Some(value) if value.as_bytes().starts_with(b"application/grpc") => Ok(()),
-        Some(value) => {
-            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            Err(Refusal::new(Kind::NoStatus, format!("the upstream's answer is {text:?}, not gRPC")))
-        }
-        None => Err(Refusal::new(Kind::NoStatus, "the upstream's answer has no content type")),
+    if family(&parts.headers) == Family::Grpc(Some(Codec::Proto)) {
+        return Ok(());
     }
+    let text = match parts.headers.get(CONTENT_TYPE) {
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            format!("the upstream's answer is {text:?}, not gRPC with protobuf")
+        }
+        None => "the upstream's answer has no content type".to_owned(),
+    };
+    Err(Refusal::new(Kind::NoStatus, text))
 }
 
 /// Reads a whole body, up to the limit.
