@@ -3,6 +3,7 @@
 // `tests/matrix.rs` uses these as well, each its own part
 #[allow(dead_code)]
 mod dialects;
+mod scripted;
 #[allow(dead_code)]
 mod support;
 
@@ -10,6 +11,7 @@ mod compression;
 mod cors;
 mod deadline;
 mod drain;
+mod exact_bytes;
 mod flow;
 mod limits;
 mod refusals;
