@@ -21,6 +21,27 @@ import messages as m
 from edge import Edge, stop
 
 
+def addressed(request, port, protocol):
+    """The request, for the edge at this port and in this protocol (`None`: as it is)."""
+    changes = {m.CLIENT_HOST: b"127.0.0.1", m.CLIENT_PORT: port}
+    if protocol:
+        changes[m.CLIENT_PROTOCOL] = m.PROTOCOLS[protocol]
+    if protocol == "connect" and m.fields(request)[m.STREAM_TYPE] == m.STREAM_TYPE_UNARY:
+        request = expecting_identity(request)
+    return m.replace(request, changes)
+
+
+def expecting_identity(request):
+    """The servers compare how requests are compressed with what a header says of the client. A body of Connect has an
+    encoding of HTTP, which ends at the edge; on its own hop the edge sends such messages as they are."""
+    header = m.field(m.NAME, b"x-expect-compression") + m.field(m.VALUE, str(m.COMPRESSION_IDENTITY).encode())
+    out = b""
+    for number, value, wire in m.entries(request):
+        expected = number == m.REQUEST_HEADERS and m.fields(value)[m.NAME] == b"x-expect-compression"
+        out += m.field(number, header) if expected else wire
+    return out
+
+
 def relay(options, client):
     edges = {}
     settings = options.work / "edge.yaml"
@@ -30,10 +51,7 @@ def relay(options, client):
             port = m.fields(request)[m.CLIENT_PORT]
             if port not in edges:
                 edges[port] = Edge(options.edge, options.protos, options.work, port, port, [str(settings)])
-            changes = {m.CLIENT_HOST: b"127.0.0.1", m.CLIENT_PORT: edges[port].port}
-            if options.protocol:
-                changes[m.CLIENT_PROTOCOL] = m.PROTOCOLS[options.protocol]
-            m.send(client.stdin, m.replace(request, changes))
+            m.send(client.stdin, addressed(request, edges[port].port, options.protocol))
         client.stdin.close()
         client.wait(60)
     finally:
