@@ -30,6 +30,6 @@ done
 for protocol in "${protocols[@]}"; do
     echo "=== misbehaving servers, told in $protocol"
     run "connect-client-$protocol" client client.yaml expected-failures.client.txt \
-        client_adapter.py --protocol "$protocol" --client "$bin/referenceclient -p ${PARALLEL:-4}"
+        client_adapter.py --protocol "$protocol" --client "$bin/referenceclient -p ${PARALLEL:-8}"
 done
 close connect-client

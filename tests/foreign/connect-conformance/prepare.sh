@@ -43,7 +43,7 @@ run() {
     local name=$1 mode=$2 conf=$3 expected=$4 logs="$work/$1" line parallel=()
     shift 4
     # in client mode that is the client's affair
-    [ "$mode" = client ] || parallel=(--parallel "${PARALLEL:-4}")
+    [ "$mode" = client ] || parallel=(--parallel "${PARALLEL:-8}")
     rm -rf "$logs"
     mkdir -p "$logs"
     # the runner's own exit code adds nothing: the log says which cases it ran, and how they ended

@@ -8,7 +8,7 @@
 #              the suite's own (every codec and compression), or both, one after the other (the default)
 # ARGUMENT     for the runner, as in: -- --run 'Timeouts/**' --trace
 # TRANSOM      the binary (target/release/transom, else target/quick/transom)
-# PARALLEL     calls at once (4): enough that waiting cases overlap, few enough that two cores keep their times
+# PARALLEL     calls at once (8): waiting cases overlap, and two busy cores still keep their times
 #
 # Needs Go 1.26 or newer and Python 3.9 or newer. The suite is built into target/foreign/go; logs are in
 # target/foreign/connect-conformance. Prints a table for each upstream (README.md has it) and closing lines, and exits
