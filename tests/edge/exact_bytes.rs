@@ -3,6 +3,8 @@
 //! HTTP/1.1 answers are compared whole but for the date; HTTP/2 answers as field lists, since HPACK leaves the bytes to
 //! the sender.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -163,6 +165,35 @@ async fn a_trailers_only_answer_stays_one_for_grpc_web() {
             "date: -",
         ];
         assert_eq!(shown(&raw), http1(&head, b""));
+    }
+}
+
+/// Two messages to a unary method, or one over the limit, are answered before the last chunk: a client that reads the
+/// answer and then ends its request goes on with the connection, and would find it closed on the next call.
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_request_leaves_the_connection_to_the_next_call() {
+    let stage = Stage::set(Script::new(&[], &[HI], &[OK])).await;
+    let large = frame(0, &vec![0; 80_000]);
+    for (content_type, body) in [
+        ("application/grpc-web+proto", [HI, HI].concat()),
+        ("application/grpc-web+proto", large.clone()),
+        ("application/connect+proto", large),
+    ] {
+        let path = if content_type.contains("connect") { CLIENT } else { UNARY };
+        let head = Ask::post(path, content_type, "").head() + "transfer-encoding: chunked\r\n\r\n";
+        let mut socket = tcp(stage.edge.clear).await;
+        for call in 0..2 {
+            let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
+            socket.write_all(&[head.as_bytes(), &chunk].concat()).await.expect("a request");
+            let mut raw = Vec::new();
+            while read_http1(&raw).cut {
+                let read = tokio::time::timeout(PATIENCE, socket.read_buf(&mut raw)).await.expect("an answer in time");
+                assert_ne!(read.expect("an answer"), 0, "closed on call {call} of {content_type}: {}", shown(&raw));
+            }
+            assert!(!shown(&raw).contains("connection: close"), "{}", shown(&raw));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            socket.write_all(b"0\r\n\r\n").await.expect("the last chunk");
+        }
     }
 }
 
