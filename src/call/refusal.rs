@@ -61,6 +61,9 @@ pub enum Kind {
     NoStatus,
     /// The upstream's message does not fit the schema, or is over its limit.
     BadAnswer,
+    /// None or several messages where a method answers with one. A fault of the answer that gRPC's code table gives to
+    /// UNIMPLEMENTED (`doc/statuscodes.md`, "cardinality violation").
+    AnswerCardinality,
     /// The upstream answered with an HTTP code instead of gRPC; carries what the code means.
     UpstreamHttp(Code),
     /// Something that this version does not do.
@@ -99,7 +102,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 24] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -120,6 +123,7 @@ impl Kind {
         Kind::Draining,
         Kind::NoStatus,
         Kind::BadAnswer,
+        Kind::AnswerCardinality,
         Kind::UpstreamHttp(Code::Unavailable),
         Kind::NotSupported,
         Kind::UpstreamReset(Code::Internal),
@@ -147,6 +151,7 @@ impl Kind {
             Kind::Draining => (503, Code::Unavailable, "DRAINING"),
             Kind::NoStatus => (502, Code::Unknown, "NO_STATUS"),
             Kind::BadAnswer => (502, Code::Internal, "BAD_ANSWER"),
+            Kind::AnswerCardinality => (502, Code::Unimplemented, "ANSWER_CARDINALITY"),
             Kind::UpstreamHttp(code) => (code.http(), code, "UPSTREAM_HTTP"),
             Kind::NotSupported => (501, Code::Unimplemented, "NOT_SUPPORTED"),
             Kind::UpstreamReset(code) => (code.http(), code, "UPSTREAM_RESET"),
@@ -168,11 +173,12 @@ impl Kind {
     /// callers, whose errors are ours to shape, do.
     pub fn is_bare(self) -> bool {
         use Kind::{
-            BadHeader, Cancelled, Cardinality, Deadline, HttpVersion, Malformed, NoRoute, TooLarge, UnknownEncoding,
-            UnsupportedMediaType, WrongVerb,
+            AnswerCardinality, BadAnswer, BadHeader, Cancelled, Cardinality, Deadline, HttpVersion, Malformed, NoRoute,
+            NoStatus, TooLarge, UnknownEncoding, UnsupportedMediaType, UpstreamHttp, WrongVerb,
         };
         let plain = [NoRoute, WrongVerb, UnsupportedMediaType, UnknownEncoding, HttpVersion, Malformed, Cardinality];
-        plain.contains(&self) || matches!(self, TooLarge | BadHeader | Deadline | Cancelled)
+        let answers = matches!(self, NoStatus | BadAnswer | AnswerCardinality | UpstreamHttp(_));
+        plain.contains(&self) || answers || matches!(self, TooLarge | BadHeader | Deadline | Cancelled)
     }
 
     /// A stable word for programs: `google.rpc.ErrorInfo.reason`, and the label of the refusal counter.

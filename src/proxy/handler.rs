@@ -405,7 +405,10 @@ impl Call {
                 }
                 Part::Message(only) => {
                     if message.replace(only.payload).is_some() {
-                        return Err(Refusal::new(Kind::BadAnswer, "the upstream answered with more than one message"));
+                        return Err(Refusal::new(
+                            Kind::AnswerCardinality,
+                            "the upstream answered with more than one message",
+                        ));
                     }
                 }
                 Part::End(end) => return self.told(metadata, message, *end),
@@ -416,7 +419,10 @@ impl Call {
     /// An answer that is told in one piece. A unary method that ends well must have answered.
     fn told(&self, metadata: HeaderMap, message: Option<Bytes>, end: End) -> Result<Outcome, Refusal> {
         if end.status.is_ok() && message.is_none() && self.answer.due() == Due::End {
-            return Err(Refusal::new(Kind::BadAnswer, "the upstream ended the call well, but without an answer"));
+            return Err(Refusal::new(
+                Kind::AnswerCardinality,
+                "the upstream ended the call well, but without an answer",
+            ));
         }
         Ok(Outcome::Whole { metadata, message, end })
     }

@@ -134,6 +134,9 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         Kind::UpstreamDown => Some((&edges.down, ask())),
         Kind::NoStatus => stubbed("html"),
         Kind::BadAnswer => stubbed("flags"),
+        // who gets frames counts the messages in them
+        Kind::AnswerCardinality if frames || matches!(dialect, RestLines | RestArray) => None,
+        Kind::AnswerCardinality => stubbed("two messages"),
         Kind::UpstreamHttp(_) => stubbed("http 503"),
         Kind::UpstreamReset(_) => stubbed("reset"),
         Kind::NotSupported => {

@@ -557,6 +557,11 @@ async fn misbehave(request: Request<h2::RecvStream>, mut respond: h2::server::Se
             let _ = body.send_data(bytes(b"\0\0\0\0\x09\x0a\x02"), false);
             let _ = body.send_trailers(HeaderMap::from_iter([ok_status()]));
         }
+        "two messages" => {
+            let mut body = respond.send_response(head(200, grpc), false).expect("a body");
+            let _ = body.send_data(bytes(b"\0\0\0\0\0\0\0\0\0\0"), false);
+            let _ = body.send_trailers(HeaderMap::from_iter([ok_status()]));
+        }
         "flags" => {
             let mut body = respond.send_response(head(200, grpc), false).expect("a body");
             let _ = body.send_data(bytes(b"\x40\0\0\0\0"), false);
