@@ -132,6 +132,9 @@ clusters:
   tonic: {{endpoints: h2c://{upstream}}}
 catalogs:
   - {{name: interop, proto_paths: [{}], protos: [test.proto], cluster: tonic}}
+settings:
+  - match: grpc.testing.TestService/FullDuplexCall
+    compression: {{upstream: [gzip, zstd]}}
 ",
         protos.display()
     )

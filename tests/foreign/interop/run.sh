@@ -135,7 +135,10 @@ before() {
         upstream=$(sed -nE 's/.*(listening on .*:|started on port )([0-9]+)$/\2/p' "$log" | head -1)
     done
     [ -n "$upstream" ] || { cat "$log" >&2; die "the server $name does not listen"; }
-    set -- --listen 127.0.0.1:0 --upstream "h2c://127.0.0.1:$upstream" --proto-path "$protos" --max-message-size 16MiB
+    # what is not settled by flags
+    set --
+    [ ! -f "$here/interop/$name.yaml" ] || set -- "$here/interop/$name.yaml"
+    set -- "$@" --listen 127.0.0.1:0 --upstream "h2c://127.0.0.1:$upstream" --proto-path "$protos" --max-message-size 16MiB
     start "interop-$name-h2c" serve "$@"
     h2c[$name]=$address
     start "interop-$name-tls" serve "$@" --tls-cert "$cert" --tls-key "$work/key.pem"
