@@ -28,7 +28,7 @@ use transom::catalog::Mistake;
 use transom::listen::{Corridor, Settings};
 use transom::net::tls::{Identity, ServerSettings};
 use transom::observe::Meters;
-use transom::proxy::Body;
+use transom::proxy::{Body, Welcome};
 use transom::server::{Load, Loaded, Running, Start, start};
 
 /// Answers by path: `/who` tells what it knows of the caller, `/slow` waits for the gate, `/echo` gives the body back.
@@ -68,6 +68,10 @@ impl Corridor for Stand {
             }
         };
         Response::new(Body::Whole(answer))
+    }
+
+    fn welcome(&self, _: &Head) -> Result<Welcome, Box<Response<Body>>> {
+        Err(Box::new(Response::new(Body::Empty)))
     }
 }
 

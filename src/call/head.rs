@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Subprotocol;
+
 /// What a door read before any body: the request's head and the facts about its connection.
 #[derive(Debug)]
 pub struct Head {
@@ -11,6 +13,8 @@ pub struct Head {
     pub connection: Arc<Connection>,
     /// When the head was complete; deadlines count from here.
     pub received: Instant,
+    /// What the caller speaks if it came by WebSocket.
+    pub socket: Option<Subprotocol>,
 }
 
 /// Facts about the connection that a call came in on. One per connection, shared by its calls.
@@ -35,7 +39,7 @@ pub struct TlsFacts {
 
 impl Head {
     pub fn new(parts: http::request::Parts, connection: Arc<Connection>) -> Head {
-        Head { parts, connection, received: Instant::now() }
+        Head { parts, connection, received: Instant::now(), socket: None }
     }
 
     /// The host that the call is for: `:authority`, else `Host`, else SNI; without port.

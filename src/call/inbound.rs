@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_channel::mpsc;
+use futures_util::Stream;
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -17,6 +19,9 @@ pub enum Inbound {
     Whole(Bytes),
     /// A body that hyper reads.
     Http(HttpBody),
+    /// Chunks that a door makes of its caller's messages, each of them whole. The body ends with its sender; a caller who
+    /// is gone is no end, for then the door drops the call.
+    Fed(mpsc::Receiver<Bytes>),
 }
 
 /// A body of an HTTP request. One that is dropped before its end is read on for a while, so that an answer that is given
@@ -40,7 +45,7 @@ impl Inbound {
     pub fn is_done(&self) -> bool {
         match self {
             Inbound::Done => true,
-            Inbound::Whole(_) => false,
+            Inbound::Whole(_) | Inbound::Fed(_) => false,
             Inbound::Http(body) => body.incoming.as_ref().is_none_or(Incoming::is_end_stream),
         }
     }
@@ -79,6 +84,10 @@ impl Inbound {
                         }
                     }
                     Some(Err(_)) => return Poll::Ready(Some(Err(CallerGone))),
+                    None => *self = Inbound::Done,
+                },
+                Inbound::Fed(chunks) => match std::task::ready!(Pin::new(chunks).poll_next(cx)) {
+                    Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
                     None => *self = Inbound::Done,
                 },
             }

@@ -4,8 +4,10 @@ mod head;
 mod inbound;
 mod record;
 mod refusal;
+mod socket;
 
 pub use head::{Connection, Head, TlsFacts};
 pub use inbound::{CallerGone, Inbound};
 pub use record::CallRecord;
 pub use refusal::{ERROR_DOMAIN, Hint, Kind, Refusal};
+pub use socket::Subprotocol;

@@ -43,6 +43,9 @@ pub(super) const KEYS: &[Key] = &[
     key("listeners[].max_age", "duration", "1h", "how long a connection stays open; calls in flight end in peace").also(&["max_connection_age", "max_connection_duration"]),
     key("listeners[].max_concurrent_streams", "number", "256", "calls at once on one HTTP/2 connection").also(&["max_streams", "streams"]),
     key("listeners[].max_header_bytes", "size", "32KiB", "a request's head").also(&["max_headers", "max_header_size", "max_header_list_size"]),
+    key("listeners[].websocket", "table", "", "calls over WebSocket").also(&["websockets", "ws"]),
+    key("listeners[].websocket.enabled", "true | false", "true", "whether handshakes are answered").also(&["enable"]),
+    key("listeners[].websocket.ping_interval", "duration", "30s", "between pings; a socket that answers none for two of them is dropped").also(&["interval", "keep_alive", "ping"]),
 
     key("admin", "table", "none", "the operator's own listener: /healthz, /readyz, /metrics").also(&["management", "metrics"]),
     key("admin.address", "IP:PORT", "", "as in 127.0.0.1:9901").also(&["listen", "bind", "addr", "port"]),

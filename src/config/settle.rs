@@ -96,6 +96,8 @@ impl Settling<'_> {
         set_narrow(&mut settings.max_connections, &w.max_connections);
         set_narrow(&mut settings.max_concurrent_streams, &w.max_concurrent_streams);
         set_narrow(&mut settings.max_header_bytes, &w.max_header_bytes);
+        set(&mut settings.websockets, &w.websockets);
+        set(&mut settings.websocket_ping_interval, &w.websocket_ping_interval);
         settings
     }
 

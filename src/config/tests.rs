@@ -75,6 +75,7 @@ fn the_reference_tells_the_defaults_that_hold() {
         ("listeners[].header_timeout", listener.header_timeout),
         ("listeners[].idle_timeout", listener.idle_timeout),
         ("listeners[].max_age", listener.max_age),
+        ("listeners[].websocket.ping_interval", listener.websocket_ping_interval),
         ("drain_timeout", settled.drain_timeout),
         ("clusters.<name>.connect_timeout", cluster.connect_timeout),
         ("clusters.<name>.keep_alive.interval", cluster.keep_alive_interval),

@@ -53,6 +53,8 @@ pub(super) struct Listener {
     pub max_age: Option<At<Duration>>,
     pub max_concurrent_streams: Option<At<u64>>,
     pub max_header_bytes: Option<At<usize>>,
+    pub websockets: Option<At<bool>>,
+    pub websocket_ping_interval: Option<At<Duration>>,
 }
 
 #[derive(Clone, Debug)]
@@ -229,10 +231,13 @@ impl Listener {
             max_age: None,
             max_concurrent_streams: None,
             max_header_bytes: None,
+            websockets: None,
+            websocket_ping_interval: None,
         }
     }
 
     fn read(r: &mut Reader<'_>, t: &Table<'_>) -> Listener {
+        let websocket = t.table(r, "websocket", "listeners[].websocket");
         Listener {
             address: t.required(r, "address", value::address),
             tls: t.table(r, "tls", "listeners[].tls").map(|t| ListenerTls::read(r, &t)),
@@ -243,6 +248,8 @@ impl Listener {
             max_concurrent_streams: t.one(r, "max_concurrent_streams", value::count(1, 1_000_000)),
             // hyper's smallest buffer for a head is 8 KiB; above 1 MiB, each connection could hold that much
             max_header_bytes: t.one(r, "max_header_bytes", value::size_within(8 << 10, 1 << 20)),
+            websockets: websocket.as_ref().and_then(|t| t.one(r, "enabled", value::boolean)),
+            websocket_ping_interval: websocket.as_ref().and_then(|t| t.one(r, "ping_interval", value::duration)),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use pin_project_lite::pin_project;
 use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Settings;
 use crate::net::batch::Driven;
@@ -38,8 +38,20 @@ pub struct Ward<H> {
     pub(super) handler: Arc<H>,
     entries: Mutex<Vec<Entry>>,
     draining: AtomicBool,
+    /// For those who are no connections of hyper's: WebSockets.
+    stage: watch::Sender<Stage>,
     random: RandomState,
     tick: Duration,
+}
+
+/// How far the end of a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Open,
+    /// Calls in flight finish, none begins.
+    Draining,
+    /// What is left is cut, after a last word.
+    Over,
 }
 
 /// What the sweep keeps of a connection.
@@ -91,6 +103,8 @@ const CUT: u8 = 2;
 
 /// How long a connection that was told to finish and carries no call may take to close.
 const LINGER: Duration = Duration::from_secs(10);
+/// What the close frames of WebSockets may take at the end of a worker.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// The sweep's pace: a quarter of the shortest timeout, within these.
 const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -141,6 +155,7 @@ impl<H> Ward<H> {
             handler,
             entries: Mutex::default(),
             draining: AtomicBool::new(false),
+            stage: watch::Sender::new(Stage::Open),
             random: RandomState::new(),
             tick: shortest.map_or(TICK.1, |shortest| (shortest / 4).clamp(TICK.0, TICK.1)),
         })
@@ -162,6 +177,18 @@ impl<H> Ward<H> {
         for live in entries.iter().filter_map(|entry| entry.live.upgrade()) {
             live.order(FINISH);
         }
+        self.stage.send_replace(Stage::Draining);
+    }
+
+    /// Tells WebSockets that the worker ends now, and gives them a moment for their close frames.
+    pub async fn farewell(&self) {
+        self.stage.send_replace(Stage::Over);
+        let _ = tokio::time::timeout(FAREWELL, self.stage.closed()).await;
+    }
+
+    /// The worker's end, for those who are to be told of it.
+    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
     }
 
     pub(super) fn enroll(&self, seat: &Seat, settings: &Settings) -> Arc<Live> {

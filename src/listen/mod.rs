@@ -3,6 +3,7 @@
 //! A connection's life: [`accept`] takes it and asks where to put it; on its worker [`Ward::serve`] greets it (TLS,
 //! first bytes, one deadline over both), then hands it to hyper with our limits. Each request becomes a `Head` and an
 //! `Inbound` for `proxy::Handler::open`. The ward's sweep closes what is idle, old or slow; a drain asks all to end.
+//! A request for a WebSocket becomes a task of its own (`websocket`), which the same drain knows of.
 
 mod accept;
 mod bind;
@@ -10,6 +11,7 @@ mod drain;
 mod serve;
 mod settings;
 mod sniff;
+mod websocket;
 
 pub use accept::{Admission, accept};
 pub use bind::{BindError, bind};

@@ -1,7 +1,7 @@
 //! One connection: greeting (TLS, first bytes), then hyper with our limits; each request goes to the corridor.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::header::EXPECT;
 use http::{Request, Response, Version};
 use http_body::{Frame, SizeHint};
@@ -29,16 +30,22 @@ use super::Settings;
 use super::accept::Admission;
 use super::drain::{InFlight, Live, Seat, Tended, Ward};
 use super::sniff::{Peeked, Speech, sniff};
+use super::websocket::{self, Visit};
 use crate::call::{Connection, Head, Inbound, TlsFacts};
 use crate::net::batch::{self, Driven};
 use crate::net::tls::{self, ALPN_HTTP1, TlsError};
 use crate::observe::Meters;
-use crate::proxy::{Body, BodyError, Handler};
+use crate::proxy::{Body, BodyError, Handler, Welcome};
 
 /// Where a door takes its calls: the corridor, or a stand-in for it under test.
 pub trait Corridor: Send + Sync + 'static {
     /// Carries one call. Dropping the future or the body cancels it.
     fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Looks at a handshake for a WebSocket before it is answered.
+    ///
+    /// Errors: the answer that refuses it.
+    fn welcome(&self, head: &Head) -> Result<Welcome, Box<Response<Body>>>;
 }
 
 /// One listener as its connections see it, shared by all workers.
@@ -72,7 +79,7 @@ enum Greeted {
 type Secure = TlsStream<Peeked<TcpStream>>;
 
 /// What a connection holds on to until it ends.
-type Ties = (Admission, Seat);
+pub(super) type Ties = (Admission, Seat);
 
 /// All that serving a connection takes beside its socket.
 struct Caller<H> {
@@ -80,7 +87,7 @@ struct Caller<H> {
     ward: Arc<Ward<H>>,
     live: Arc<Live>,
     connection: Arc<Connection>,
-    ties: Ties,
+    ties: Arc<Ties>,
 }
 
 pin_project! {
@@ -103,6 +110,10 @@ const TOLD_OFF: u64 = 64 * 1024;
 impl Corridor for Handler {
     fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> impl Future<Output = Response<Body>> + Send {
         Handler::open(self, head, inbound)
+    }
+
+    fn welcome(&self, head: &Head) -> Result<Welcome, Box<Response<Body>>> {
+        Handler::welcome(self, head)
     }
 }
 
@@ -130,6 +141,9 @@ impl Door {
             .max_header_list_size(settings.max_header_bytes)
             .keep_alive_interval(settings.ping_interval)
             .keep_alive_timeout(settings.ping_timeout);
+        if settings.websockets {
+            http2.enable_connect_protocol();
+        }
         Ok(Door { settings, tls, meters, open: Arc::default(), http1, http2 })
     }
 
@@ -214,7 +228,7 @@ async fn receive<H: Corridor>(ward: Arc<Ward<H>>, door: Arc<Door>, live: Arc<Liv
     };
     let caller = |tls, door| {
         let connection = Arc::new(Connection { peer, local, tls });
-        Caller { door, ward, live, connection, ties: (admission, seat) }
+        Caller { door, ward, live, connection, ties: Arc::new((admission, seat)) }
     };
     match greeted {
         Ok(Ok(Greeted::Clear(speech, socket))) => caller(None, door).serve(speech, socket),
@@ -236,7 +250,7 @@ impl<H: Corridor> Caller<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Caller { door, ward, live, connection, ties } = self;
-        let service = service(&ward, &live, connection);
+        let service = service(ward, &door, &live, connection, &ties);
         if speech == Speech::Http2 {
             let (io, drain) = batch::batched(socket);
             let http2 = door.http2.serve_connection(TokioIo::new(io), service);
@@ -253,21 +267,36 @@ impl<H: Corridor> Caller<H> {
 
 /// What hyper calls for each request.
 fn service<H: Corridor>(
-    ward: &Ward<H>,
+    ward: Arc<Ward<H>>,
+    door: &Arc<Door>,
     live: &Arc<Live>,
     connection: Arc<Connection>,
+    ties: &Arc<Ties>,
 ) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send + 'static> + Send + 'static {
-    let (handler, live) = (Arc::clone(&ward.handler), Arc::clone(live));
+    let (door, live, ties) = (Arc::clone(door), Arc::clone(live), Arc::clone(ties));
     service_fn(move |request: Request<Incoming>| {
         let in_flight = live.call();
+        if door.settings.websockets && websocket::asks(&request) {
+            let visit = Visit {
+                handler: Arc::clone(&ward.handler),
+                connection: Arc::clone(&connection),
+                settings: &door.settings,
+                meters: &door.meters,
+                in_flight: live.call(),
+                ties: Arc::clone(&ties),
+                stage: ward.stage(),
+            };
+            let response = websocket::receive(visit, request).map(|body| Answer { body, in_flight });
+            return Either::Left(ready(Ok(response)));
+        }
         let (parts, body) = request.into_parts();
         let waits = parts.version < Version::HTTP_2 && parts.headers.contains_key(EXPECT);
         let inbound = Inbound::http(body, waits);
-        let opened = Arc::clone(&handler).open(Head::new(parts, Arc::clone(&connection)), inbound);
-        async move {
+        let opened = Arc::clone(&ward.handler).open(Head::new(parts, Arc::clone(&connection)), inbound);
+        Either::Right(async move {
             let response: Response<Body> = opened.await;
             Ok::<_, Infallible>(response.map(|body| Answer { body, in_flight }))
-        }
+        })
     })
 }
 

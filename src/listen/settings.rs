@@ -38,6 +38,10 @@ pub struct Settings {
     /// HTTP/2 pings to a silent caller, and how long it has to answer: finds dead mobile callers. 60 s, 20 s.
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
+    /// Whether handshakes for WebSockets are answered; where they are not, they are plain requests. Yes.
+    pub websockets: bool,
+    /// Pings to a WebSocket; one that answers none for two of these is dropped. 30 s.
+    pub websocket_ping_interval: Duration,
 }
 
 // === impl Settings ===
@@ -60,6 +64,8 @@ impl Settings {
             max_header_bytes: 32 * 1024,
             ping_interval: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(20),
+            websockets: true,
+            websocket_ping_interval: Duration::from_secs(30),
         }
     }
 }

@@ -37,8 +37,9 @@ pub fn exposition(meters: &Arc<Meters>) -> String {
 impl Collector for Reader {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let meters = &self.0;
-        let gauges: [(&str, &str, &Gauge); 6] = [
+        let gauges: [(&str, &str, &Gauge); 7] = [
             ("transom_connections_active", "Open connections of callers", &meters.connections_active),
+            ("transom_websockets_active", "Open WebSockets of callers", &meters.websockets_active),
             ("transom_calls_active", "Calls between head and end", &meters.calls_active),
             ("transom_upstream_streams_active", "Streams open towards upstreams", &meters.upstream_streams_active),
             (

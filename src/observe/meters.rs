@@ -22,7 +22,7 @@ pub struct GaugeGuard {
 }
 
 /// The dialects that can be counted; a name that is not here counts as `unknown`.
-pub const DIALECTS: [&str; 10] = [
+pub const DIALECTS: [&str; 13] = [
     "unknown",
     "grpc",
     "grpc-web",
@@ -32,6 +32,9 @@ pub const DIALECTS: [&str; 10] = [
     "connect-stream",
     "rest",
     "rest-stream",
+    "grpc-websocket",
+    "json-websocket",
+    "json-websocket-v1",
     "local",
 ];
 
@@ -46,6 +49,8 @@ pub struct Meters {
     pub connections_total: Tally,
     /// Connections closed while we still waited for their first bytes or their TLS handshake.
     pub connections_refused: Tally,
+    /// WebSockets of callers, from their handshake to their end.
+    pub websockets_active: Gauge,
     /// Calls between head and end.
     pub calls_active: Gauge,
     /// Streams open towards upstreams.
@@ -123,6 +128,7 @@ impl Meters {
             connections_active: Gauge::default(),
             connections_total: Tally::default(),
             connections_refused: Tally::default(),
+            websockets_active: Gauge::default(),
             calls_active: Gauge::default(),
             upstream_streams_active: Gauge::default(),
             upstream_connections_active: Gauge::default(),

@@ -1,3 +1,4 @@
-//! What the operator decides about callers. Only CORS so far; hooks for identity and limits come beside it.
+//! What the operator decides about callers. Only the origins of browsers so far; hooks for identity and limits come beside it.
 
 pub mod cors;
+pub mod origin;

@@ -76,7 +76,7 @@ impl Answer for GrpcWeb {
     }
 
     fn end(&mut self, end: End) -> Ending {
-        Ending { bytes: self.coded(trailers_frame(&status_fields(end))), trailers: None, cut: false }
+        Ending { bytes: self.coded(fields_frame(&status_fields(end))), trailers: None, cut: false }
     }
 
     /// A refusal is a trailers-only answer: the status in the HTTP headers, an empty body.
@@ -89,7 +89,7 @@ impl Answer for GrpcWeb {
             Some(message) => {
                 let mut body = prefix(0, message.len()).to_vec();
                 body.extend_from_slice(&message);
-                body.extend_from_slice(&trailers_frame(&fields));
+                body.extend_from_slice(&fields_frame(&fields));
                 self.coded(body)
             }
             None => {
@@ -101,9 +101,9 @@ impl Answer for GrpcWeb {
     }
 }
 
-/// The last frame: `name:value` lines, each ended by CRLF; lower-case names, no blank behind the colon, as Envoy writes
+/// A frame of fields, as the last frame is: `name:value` lines, each ended by CRLF; lower-case names, no blank behind the colon, as Envoy writes
 /// it. Values of one name are joined by commas, since Google's client keeps only the last line of a name.
-fn trailers_frame(fields: &HeaderMap) -> Vec<u8> {
+pub(super) fn fields_frame(fields: &HeaderMap) -> Vec<u8> {
     let mut frame = vec![0; 5];
     for name in fields.keys() {
         frame.extend_from_slice(name.as_str().as_bytes());

@@ -16,8 +16,13 @@ mod plain;
 mod registry;
 mod rest;
 mod rest_stream;
+mod socket;
 
 pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 pub use family::{Codec, Family, family};
 pub use metadata::{Passing, forwardable_answer, forwardable_request};
 pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer};
+pub use socket::{
+    BadBody, Cutter, LONGEST_REASON, NORMAL, Said, SocketFrame, by_socket, cut_reason, merge, opening, said,
+    socket_answer,
+};

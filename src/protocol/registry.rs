@@ -47,6 +47,8 @@ pub enum RequestForm {
     Message,
     /// JSON texts, one behind the other or as an array.
     Messages,
+    /// JSON texts, each chunk of the body one of them.
+    Texts,
 }
 
 /// How the messages of a request are compressed.
@@ -309,7 +311,7 @@ fn connect_stream(head: &mut Head, codec: Codec, settings: &MethodSettings) -> R
 
 /// How the frames of a request are compressed. Those of protobuf in an encoding that the upstream reads pass as they
 /// are, whether we know it or not.
-fn frames_encoding(
+pub(super) fn frames_encoding(
     headers: &HeaderMap,
     name: HeaderName,
     codec: Codec,
@@ -354,7 +356,7 @@ fn accepted(headers: &HeaderMap, name: HeaderName) -> Option<Encoding> {
     Encoding::accepted(headers.get_all(name).iter().map(|value| value.as_bytes()))
 }
 
-fn deadline(
+pub(super) fn deadline(
     headers: &mut HeaderMap,
     name: HeaderName,
     parse: fn(&[u8]) -> Option<Duration>,

@@ -15,21 +15,22 @@ use http::{Method as Verb, Response, StatusCode};
 use super::body::{After, Body, Idle, Pump, Relay};
 use super::downlink::{Downlink, Made, Part};
 use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late};
-use super::recode::{bad_input, packed_if_worth, request_frame, seal, too_large, unpacked_body};
+use super::recode::{Rule, packed_if_worth, request_frame, too_large, unpacked_body, woven_frame};
+use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
+use super::texts::Texts;
 use super::uplink::Uplink;
-use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal};
+use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
 use crate::catalog::{MethodSettings, StreamKind};
 use crate::observe::{GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
-    by_template, family, forwardable_answer, forwardable_request, refusal_answer,
+    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
-use crate::transcode::{ReadOptions, weave};
 use crate::upstream::{Exchange, Pool, ResponseHead, ResponseStream};
-use crate::wire::{Encoding, Frame, PREFIX, Packer, format_grpc_timeout};
+use crate::wire::{Encoding, Frame, Packer, format_grpc_timeout};
 
 /// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
 pub struct Handler {
@@ -45,16 +46,16 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Where a call goes, and in which dialect.
-enum Routed {
+pub(super) enum Routed {
     Call(Box<Call>),
     Page(Page),
 }
 
 /// A call whose method and dialect are known.
-struct Call {
+pub(super) struct Call {
     called: Called,
     /// The rule that matched, and what its template's variables hold.
-    rule: Option<(usize, Vec<(usize, String)>)>,
+    rule: Option<Rule>,
     request: RequestForm,
     codec: Codec,
     /// See [`Spoken::packed`].
@@ -95,7 +96,9 @@ impl Handler {
 
     async fn opened(self: Arc<Self>, head: Head, inbound: Inbound) -> Response<Body> {
         let tables = self.tables.load_full();
-        let Some(cors) = &tables.cors else { return self.carry(&tables, head, inbound).await };
+        // no page reads the fields of a handshake, and its origin was looked at
+        let cors = tables.cors.as_ref().filter(|_| head.socket.is_none());
+        let Some(cors) = cors else { return self.carry(&tables, head, inbound).await };
         if let Some((status, headers)) = cors.preflight(&head.parts.method, &head.parts.headers) {
             return respond(status, headers, Body::Empty);
         }
@@ -105,14 +108,34 @@ impl Handler {
         response
     }
 
+    /// Looks at a handshake for a WebSocket before it is answered; `head.socket` says what the caller speaks.
+    ///
+    /// Errors: the answer that refuses it.
+    pub fn welcome(&self, head: &Head) -> Result<Welcome, Box<Response<Body>>> {
+        let subprotocol = head.socket.unwrap_or(Subprotocol::Json);
+        socket::welcome(&self.tables.load(), head, subprotocol).map_err(|refusal| {
+            let mut record = CallRecord::start(Arc::clone(&self.meters), head.received);
+            record.dialect = socket_answer(subprotocol).0;
+            record.end(refusal.kind.code());
+            Box::new(refuse_handshake(&refusal, head))
+        })
+    }
+
     async fn carry(&self, tables: &Arc<Tables>, mut head: Head, mut inbound: Inbound) -> Response<Body> {
         let mut record = CallRecord::start(Arc::clone(&self.meters), head.received);
         let family = family(&head.parts.headers);
-        let mut call = match routed(tables, family, &mut head, &mut record) {
+        let routed = match head.socket {
+            Some(subprotocol) => socket::routed(tables, subprotocol, &mut head, &mut record),
+            None => routed(tables, family, &mut head, &mut record),
+        };
+        let mut call = match routed {
             Ok(Routed::Call(call)) => call,
             Ok(Routed::Page(page)) => return page_response(page, &head, record),
             Err(refusal) => {
-                let (dialect, mut answer) = refusal_answer(family, &head, kind(tables, &head), refusal.kind);
+                let (dialect, mut answer) = match head.socket {
+                    Some(subprotocol) => socket_answer(subprotocol),
+                    None => refusal_answer(family, &head, kind(tables, &head), refusal.kind),
+                };
                 record.dialect = dialect;
                 if !answer.hears_out() {
                     inbound.let_go();
@@ -335,36 +358,22 @@ impl Call {
             let message = unpacked_body(self.packed, message.clone(), limit)?;
             return request_frame(&self.called, self.codec, &message).map(Uplink::of_frame);
         }
+        if self.request == RequestForm::Texts {
+            let texts = Texts::new(self.called.clone(), self.rule.clone(), head.parts.uri.query());
+            return Uplink::of_texts(inbound, texts);
+        }
         if self.request != RequestForm::Message {
             return Ok(Uplink::of_body(inbound, self.request, self.codec, self.packed, &self.called));
         }
-        let Some((rule, variables)) = &self.rule else {
+        let Some(rule) = &self.rule else {
             let body = unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?;
             return request_frame(&self.called, self.codec, &body).map(Uplink::of_frame);
         };
-        let method = self.called.method();
-        let Some(binding) = method.bindings.get(*rule) else {
-            return Err(Refusal::new(Kind::NoRoute, "the rule is gone"));
+        let body = match self.called.method().bindings.get(rule.0).map(|binding| &binding.body) {
+            Some(crate::catalog::Body::None) | None => None,
+            Some(_) => Some(unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?),
         };
-        let body = match binding.body {
-            crate::catalog::Body::None => None,
-            _ => Some(unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?),
-        };
-        let variables: Vec<_> = variables.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
-        let mut frame = Vec::with_capacity(PREFIX + 64 + body.as_ref().map_or(0, Bytes::len));
-        frame.extend_from_slice(&[0; PREFIX]);
-        weave(
-            &self.called.catalog().schema,
-            method.input,
-            binding,
-            &variables,
-            head.parts.uri.query(),
-            body.as_deref(),
-            &ReadOptions::from(&method.settings),
-            &mut frame,
-        )
-        .map_err(bad_input)?;
-        seal(&self.called, frame).map(Uplink::of_frame)
+        woven_frame(&self.called, rule, head.parts.uri.query(), body.as_deref()).map(Uplink::of_frame)
     }
 
     /// Reads the answer as far as its head needs it.
@@ -488,14 +497,14 @@ fn rule_exists(tables: &Tables, head: &Head) -> bool {
     matches!(found, Match::Found { .. })
 }
 
-fn called(tables: &Arc<Tables>, at: MethodRef) -> Result<Called, Refusal> {
+pub(super) fn called(tables: &Arc<Tables>, at: MethodRef) -> Result<Called, Refusal> {
     Called::new(tables, at).ok_or_else(|| Refusal::new(Kind::NoRoute, "the route leads nowhere"))
 }
 
-fn begin(
+pub(super) fn begin(
     called: Called,
     spoken: Spoken,
-    rule: Option<(usize, Vec<(usize, String)>)>,
+    rule: Option<Rule>,
     head: &Head,
     record: &mut CallRecord,
 ) -> Routed {
@@ -602,7 +611,7 @@ fn page_response(page: Page, head: &Head, mut record: CallRecord) -> Response<Bo
     respond(StatusCode::OK, headers, Body::of(body, None))
 }
 
-fn whole_response(out: WholeOut) -> Response<Body> {
+pub(super) fn whole_response(out: WholeOut) -> Response<Body> {
     respond(out.head.status, out.head.headers, Body::of(out.body, out.trailers))
 }
 

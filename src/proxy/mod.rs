@@ -1,16 +1,20 @@
 //! The corridor: one call from head to end. Doors call [`Handler::open`] and nothing else.
 //!
 //! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
-//! `recode` changes messages where codecs differ, `ending` makes an end of trailers, faults and refusals.
+//! `recode` changes messages where codecs differ, `texts` and
+//! `socket` are for calls by WebSocket, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
 mod downlink;
 mod ending;
 mod handler;
 mod recode;
+mod socket;
 mod tables;
+mod texts;
 mod uplink;
 
 pub use body::{Body, BodyError, Relay};
 pub use handler::Handler;
+pub use socket::{Takes, Welcome, end_socket, refuse_handshake};
 pub use tables::{Page, Tables};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
 use crate::protocol::{Codec, Packed};
-use crate::transcode::{BadInput, PrintOptions, ReadOptions, json_to_wire, wire_to_json, wire_to_json_field};
+use crate::transcode::{BadInput, PrintOptions, ReadOptions, json_to_wire, weave, wire_to_json, wire_to_json_field};
 use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, prefix};
 
 /// The caller's message as a gRPC frame for the upstream.
@@ -112,8 +112,31 @@ pub(super) fn packed_if_worth(called: &Called, wanted: Option<Encoding>, bytes: 
     wanted?.pack(bytes).map(Bytes::from)
 }
 
+/// The index of a method's binding, and what the variables of its template hold.
+pub(super) type Rule = (usize, Vec<(usize, String)>);
+
+/// The request message of a rule, woven of path, query and body, as a gRPC frame for the upstream.
+pub(super) fn woven_frame(
+    called: &Called,
+    rule: &Rule,
+    query: Option<&str>,
+    body: Option<&[u8]>,
+) -> Result<Bytes, Refusal> {
+    let method = called.method();
+    let Some(binding) = method.bindings.get(rule.0) else {
+        return Err(Refusal::new(Kind::NoRoute, "the rule is gone"));
+    };
+    let variables: Vec<_> = rule.1.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
+    let mut frame = Vec::with_capacity(PREFIX + 64 + body.map_or(0, <[u8]>::len));
+    frame.extend_from_slice(&[0; PREFIX]);
+    let options = ReadOptions::from(&method.settings);
+    weave(&called.catalog().schema, method.input, binding, &variables, query, body, &options, &mut frame)
+        .map_err(bad_input)?;
+    seal(called, frame)
+}
+
 /// Fills in the prefix of a frame whose message begins behind it.
-pub(super) fn seal(called: &Called, mut frame: Vec<u8>) -> Result<Bytes, Refusal> {
+fn seal(called: &Called, mut frame: Vec<u8>) -> Result<Bytes, Refusal> {
     let length = frame.len().saturating_sub(PREFIX);
     let limit = called.method().settings.max_request_message;
     if limit != 0 && length > limit {
@@ -152,7 +175,7 @@ fn output(called: &Called) -> &str {
     &called.catalog().schema.message(called.method().output).name
 }
 
-pub(super) fn bad_input(bad: BadInput) -> Refusal {
+fn bad_input(bad: BadInput) -> Refusal {
     Refusal::new(Kind::BadRequest, bad.message).hint(Hint::Violations(bad.violations))
 }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::ending::from_request_frames;
 use super::recode::{request_frame, too_large, unpacked_request_frame};
 use super::tables::Called;
+use super::texts::Texts;
 use crate::call::{Inbound, Kind, Refusal};
 use crate::protocol::{Codec, Packed, RequestForm};
 use crate::upstream::RequestStream;
@@ -50,6 +51,8 @@ enum Form {
     /// Messages are made anew.
     Recoded(Box<Recoded>),
     Json(Box<JsonTexts>),
+    /// Each chunk is a JSON text.
+    Texts(Box<Texts>),
 }
 
 /// Frames whose messages are in another codec than the upstream's, or compressed as it may not read them.
@@ -105,6 +108,7 @@ impl Uplink {
                 codec,
                 packed,
             })),
+            RequestForm::Texts => Form::Texts(Box::new(Texts::new(called.clone(), None, None))),
             RequestForm::Message | RequestForm::Messages => Form::Json(Box::new(JsonTexts {
                 scanner: None,
                 buffer: BytesMut::new(),
@@ -115,6 +119,14 @@ impl Uplink {
         let mut uplink = Uplink::new(inbound, form);
         uplink.single = !called.method().kind.client_streams();
         uplink
+    }
+
+    /// For a request of JSON texts that come one by one.
+    pub(super) fn of_texts(inbound: Inbound, mut texts: Texts) -> Result<Uplink, Refusal> {
+        match texts.bodyless() {
+            Some(frame) => frame.map(Uplink::of_frame),
+            None => Ok(Uplink::new(inbound, Form::Texts(Box::new(texts)))),
+        }
     }
 
     fn new(inbound: Inbound, form: Form) -> Uplink {
@@ -173,7 +185,7 @@ impl Uplink {
         match &self.form {
             Form::Queued => 1,
             Form::Frames(scanner) | Form::Text(_, scanner) => scanner.messages(),
-            Form::Recoded(_) | Form::Json(_) => self.made,
+            Form::Recoded(_) | Form::Json(_) | Form::Texts(_) => self.made,
         }
     }
 
@@ -281,6 +293,10 @@ impl Uplink {
                 Some(unpacker) => unpacker.push(chunk),
                 None => self.made += texts.take(&chunk, &mut self.queue)?,
             },
+            Form::Texts(texts) => {
+                self.made += 1;
+                self.queue.push_back(texts.next(&chunk)?);
+            }
         }
         Ok(())
     }
@@ -300,7 +316,7 @@ impl Uplink {
     fn close(&mut self) -> Result<(), Refusal> {
         self.read_all = true;
         match &mut self.form {
-            Form::Queued => {}
+            Form::Queued | Form::Texts(_) => {}
             Form::Frames(scanner) => whole(scanner.at_boundary())?,
             Form::Text(decoder, scanner) => {
                 let bytes = decoder.finish().map_err(|_| bad_text())?;

@@ -121,7 +121,9 @@ async fn work<H: Corridor>(ward: &Arc<Ward<H>>, load: &Arc<Load>, mut inbox: mps
         () = load.emptied() => {}
         () = sleep_until(deadline) => {}
     }
-    load.connections()
+    let cut = load.connections();
+    ward.farewell().await;
+    cut
 }
 
 /// Chooses a worker for each connection; the accepting worker itself when others have no less to do.

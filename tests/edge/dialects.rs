@@ -489,7 +489,7 @@ pub fn decode_text(body: &[u8]) -> Vec<u8> {
 }
 
 /// The fields of gRPC-Web's last frame.
-fn fields_of(payload: &[u8]) -> HeaderMap {
+pub fn fields_of(payload: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for line in std::str::from_utf8(payload).expect("text").split_terminator("\r\n") {
         let (name, value) = line.split_once(':').expect("a field");

@@ -7,6 +7,8 @@ mod scripted;
 #[allow(dead_code)]
 mod support;
 
+mod sockets;
+
 mod compression;
 mod cors;
 mod deadline;
@@ -18,3 +20,4 @@ mod refusals;
 mod reload;
 mod routes;
 mod upstream_down;
+mod websocket;

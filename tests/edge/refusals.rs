@@ -144,7 +144,8 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         }
         // nobody is left to read it
         Kind::Cancelled => None,
-        // nothing asks who the caller is yet, nor counts what it asks for
+        // nothing asks who the caller is yet, nor counts what it asks for; pages of other origins are denied WebSockets,
+        // see `websocket`
         Kind::Unauthenticated | Kind::Denied | Kind::RateLimited => None,
         // new connections are not taken, and streams are refused by HTTP/2 itself
         Kind::Draining => None,

@@ -111,8 +111,13 @@ impl Edge {
 
     /// An edge before this upstream, with the `.proto` files of this folder.
     pub async fn with(upstream: &str, protos: &Path, more: &str) -> Edge {
+        Edge::by(&configuration(upstream, protos, more)).await
+    }
+
+    /// An edge by this whole configuration.
+    pub async fn by(configuration: &str) -> Edge {
         let folder = TempDir::new().expect("a folder");
-        let certificate = write_files(folder.path(), &configuration(upstream, protos, more));
+        let certificate = write_files(folder.path(), configuration);
         let origin =
             Origin { file: Some(folder.path().join("edge.yaml")), flags: Flags::default(), purpose: Purpose::Serve };
         let running = start(origin).await;
@@ -274,6 +279,9 @@ catalogs:
       - selector: grpc.examples.echo.Echo.ClientStreamingEcho
         post: /v1/echo:join
         body: \"*\"
+        additional_bindings:
+          - {{post: \"/v1/echo/{{message}}:join\", body: \"*\"}}
+          - {{get: \"/v1/echo/{{message}}:alone\"}}
 {}
 ",
         protos.display(),
@@ -484,9 +492,14 @@ fn dechunk(mut rest: &[u8], out: &mut Vec<u8>) -> bool {
     false
 }
 
+/// A page of the operator's door.
+pub async fn page(admin: SocketAddr, path: &str) -> String {
+    http1(Box::new(tcp(admin).await), &Ask::get(path)).await.text()
+}
+
 /// The sample of `/metrics` of this name, without labels.
 pub async fn metric(admin: SocketAddr, name: &str) -> i64 {
-    let page = http1(Box::new(tcp(admin).await), &Ask::get("/metrics")).await.text();
+    let page = page(admin, "/metrics").await;
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().expect("a number")
 }
