@@ -315,6 +315,7 @@ async fn a_damaged_handshake_is_refused_with_what_is_wrong() {
         "sec-websocket-version: 13\r\n".to_owned(),
         "sec-websocket-version: 13\r\nsec-websocket-key: AAAA\r\n".to_owned(),
         format!("{KEY}sec-websocket-version: 13\r\nsec-websocket-protocol: chat, v2\r\n"),
+        format!("{KEY}sec-websocket-version: 13\r\ncontent-length: 2\r\n"),
     ] {
         let answer = raw(shared(), &head(&more)).await;
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":3"), "{more} {answer}");

@@ -11,6 +11,7 @@ mod socket;
 use std::sync::Arc;
 
 use http::{Method, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
@@ -37,10 +38,14 @@ pub(super) struct Visit<'v, H> {
 /// Answers a request for which [`asks`] holds. If the answer is good, the call begins once it is written.
 pub(super) fn receive<H: Corridor>(visit: Visit<'_, H>, mut request: Request<Incoming>) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (parts, _) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let mut head = Head::new(parts, Arc::clone(&visit.connection));
     if *visit.stage.borrow() != Stage::Open {
         return refuse_handshake(&Refusal::new(Kind::Draining, "the edge is shutting down"), &head);
+    }
+    if !body.is_end_stream() {
+        // its bytes would be taken for frames
+        return refuse_handshake(&Refusal::new(Kind::BadHeader, "a handshake for a WebSocket has no body"), &head);
     }
     let agreed = match handshake::agree(&head.parts) {
         Ok(agreed) => agreed,
