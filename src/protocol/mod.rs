@@ -22,7 +22,4 @@ pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadO
 pub use family::{Codec, Family, family};
 pub use metadata::{Passing, forwardable_answer, forwardable_request};
 pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer};
-pub use socket::{
-    BadBody, Cutter, LONGEST_REASON, NORMAL, Said, SocketFrame, by_socket, cut_reason, merge, opening, said,
-    socket_answer,
-};
+pub use socket::{BadBody, Cutter, Said, SocketFrame, by_socket, cut_reason, merge, opening, said, socket_answer};

@@ -14,10 +14,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use transom::demo::upstream::Upstream;
+use transom::demo::upstream::echo_v1::EchoRequest;
 use transom::demo::upstream::helloworld::{HelloReply, HelloRequest};
 use transom::status::Code;
 
-use super::dialects::{BASE64, BIDI, CLIENT, SERVER, UNARY, prefix};
+use super::dialects::{BASE64, BIDI, CLIENT, SERVER, UNARY, pack, prefix};
 use super::sockets::{Call, Client, Heard, SPEECHES, Speech, TRANSPORTS};
 use super::support::{Edge, PATIENCE, Process, Stub, Transport, handshake, protos, shared, tcp, until};
 
@@ -184,6 +185,47 @@ async fn a_reason_longer_than_a_close_frame_is_cut_between_characters() {
             assert_eq!(heard.message, "\u{e9}".repeat(100));
         }
     }
+}
+
+// === codecs and compression ===
+
+#[tokio::test]
+async fn nothing_that_goes_to_a_caller_is_compressed_whatever_he_offers() {
+    let text = "the quick brown fox ".repeat(300);
+    for speech in SPEECHES {
+        for path in [UNARY, SERVER] {
+            let metadata = [("grpc-accept-encoding", "gzip"), ("x-demo-compress", "zstd"), FAST];
+            let mut client = Call::new(speech, path).with(&metadata).open(shared()).await;
+            client.say(&text).await;
+            client.end().await;
+            let heard = client.rest().await;
+            let count = if path == SERVER { 5 } else { 1 };
+            assert_eq!((heard.messages, heard.code), (vec![text.clone(); count], Some(Code::Ok)), "{speech:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_of_grpc_may_compress_his_messages_and_may_speak_json() {
+    let text = "the quick brown fox ".repeat(300);
+    for encoding in ["gzip", "br"] {
+        let mut client = Call::new(Speech::Grpc, UNARY).with(&[("grpc-encoding", encoding)]).open(shared()).await;
+        let packed = pack(encoding, &EchoRequest { message: text.clone() }.encode_to_vec());
+        client.send(Message::binary([&[0][..], &prefix(1, packed.len()), &packed].concat())).await;
+        client.end().await;
+        assert_eq!(client.rest().await.messages, [text.as_str()], "{encoding}");
+    }
+    let mut client = Call::new(Speech::Grpc, UNARY).try_open(shared()).await.expect("a socket");
+    client.send(Message::binary(&b"content-type: application/grpc-web+json\r\n"[..])).await;
+    let json = br#"{"message":"hi"}"#;
+    client.send(Message::binary([&[0][..], &prefix(0, json.len()), json].concat())).await;
+    client.end().await;
+    let mut frames = Vec::new();
+    while let Message::Binary(frame) = client.next().await {
+        frames.push(frame.to_vec());
+    }
+    let whole = frames.concat();
+    assert!(whole.windows(json.len()).any(|part| part == json), "{frames:?}");
 }
 
 // === rules ===

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Foreign clients against the edge: grpcio, grpc-js, grpcurl, curl, and browsers' clients in Chromium.
+# Foreign clients against the edge: grpcio, grpc-js, grpcurl, curl, WebSocket clients, and browsers' in Chromium.
 #
-#     tests/foreign/run.sh [SUITE ...]          SUITE: grpcio grpc-js web browser; all of them if none is named
+#     tests/foreign/run.sh [SUITE ...]          SUITE: grpcio grpc-js websocket web browser; all of them if none is named
 #
 # TRANSOM    the binary (target/release/transom, else target/quick/transom)
 # CHROMIUM   the browser (/usr/bin/chromium)
@@ -12,7 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 suites=("$@")
 . "$here/edge.sh"
-default_suites grpcio grpc-js web browser
+default_suites grpcio grpc-js websocket web browser
 
 prepare_chromium() {
     chromium=${CHROMIUM:-/usr/bin/chromium}
@@ -21,7 +21,7 @@ prepare_chromium() {
 }
 
 if wanted grpcio || wanted web; then prepare_python; fi
-if wanted grpc-js || wanted browser; then prepare_node; fi
+if wanted grpc-js || wanted websocket || wanted browser; then prepare_node; fi
 if wanted browser; then prepare_chromium; fi
 if wanted web; then command -v curl >/dev/null || apt_install curl; fi
 certificate
@@ -48,6 +48,7 @@ suite grpcio "$python" "$here/python/suite.py" \
     --h2c "$demo" --tls "$tls" --root "$cert" --down "$down" --protos protos
 suite grpc-js node "$work/node/grpc_js.mjs" \
     --h2c "$demo" --tls "$tls" --root "$cert" --down "$down" --protos protos
+suite websocket node "$work/node/websocket.mjs" --h2c "$demo" --tls "$tls" --root "$cert" --protos protos
 suite web "$python" "$here/python/rest_and_web.py" \
     --clear "$demo" --tls "$tls" --root "$cert" --down "$down" --protos protos --grpcurl "$work/venv/bin/grpcurl"
 suite browser env CHROMIUM="${chromium:-}" node "$work/node/browser.mjs" \

@@ -24,7 +24,7 @@ use super::socket::{Heard, Socket};
 use crate::call::{Connection, Head, Inbound, Kind, Refusal, Subprotocol};
 use crate::listen::drain::Stage;
 use crate::listen::serve::Corridor;
-use crate::protocol::{Cutter, Said, SocketFrame, merge, opening, said};
+use crate::protocol::{Cutter, Said, SocketFrame, cut_reason, merge, opening, said};
 use crate::proxy::{Body, BodyError, Takes, Welcome, end_socket};
 
 /// What a listener allows a socket.
@@ -355,8 +355,12 @@ impl<H: Corridor> Session<H> {
         self.feed = None;
     }
 
-    /// Ends the call by a word of our own. The upstream is let go of; it counts as cancelled.
+    /// Ends the call by a word of our own. The upstream is let go of; it counts as cancelled. Where half a message is out,
+    /// the close code alone can tell.
     fn refuse(&mut self, socket: &mut Socket, refusal: &Refusal) -> Option<Parting> {
+        if !self.cutter.at_boundary() {
+            return Some(closed(CloseCode::Policy, cut_reason(&refusal.message)));
+        }
         self.end();
         self.deaf = true;
         self.head = None;

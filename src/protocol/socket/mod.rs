@@ -18,7 +18,7 @@ use super::registry::{deadline, frames_encoding};
 use super::{Answer, Codec, Family, Packed, RequestForm, Spoken, family};
 use crate::call::{Head, Hint, Kind, Refusal, Subprotocol};
 use crate::catalog::{Method, StreamKind};
-use crate::wire::{FrameReader, parse_grpc_timeout};
+use crate::wire::{FrameReader, FrameScanner, parse_grpc_timeout};
 use grpc::GrpcSocket;
 use json::JsonSocket;
 pub use said::{Said, merge, said};
@@ -29,7 +29,7 @@ pub enum SocketFrame {
     /// UTF-8.
     Text(Bytes),
     Binary(Bytes),
-    /// The last one: the code, and at most [`LONGEST_REASON`] bytes of reason.
+    /// The last one: the code, and at most 123 bytes of reason.
     Close(u16, String),
 }
 
@@ -38,8 +38,9 @@ pub enum SocketFrame {
 pub struct Cutter {
     subprotocol: Subprotocol,
     reader: FrameReader,
-    /// What `grpc-websockets` passes on as it came.
+    /// What `grpc-websockets` passes on as it came, and where in a message that ends.
     chunk: Option<Bytes>,
+    scanner: FrameScanner,
 }
 
 /// The body of an answer is not what its dialect writes; never the caller's fault.
@@ -47,9 +48,9 @@ pub struct Cutter {
 pub struct BadBody;
 
 /// Bytes of a close frame's reason (RFC 6455 section 5.5: 125 with the code).
-pub const LONGEST_REASON: usize = 123;
+const LONGEST_REASON: usize = 123;
 /// What closes a socket whose call ended well (RFC 6455 section 7.4.1).
-pub const NORMAL: u16 = 1000;
+const NORMAL: u16 = 1000;
 /// Added to the number of a gRPC status that is not OK: of the range for private use (RFC 6455 section 7.4.2).
 const FAILED: u16 = 4000;
 /// The content types that the first message of `grpc-websockets` may name.
@@ -144,12 +145,14 @@ pub fn cut_reason(reason: &str) -> &str {
 
 impl Cutter {
     pub fn new(subprotocol: Subprotocol) -> Cutter {
-        Cutter { subprotocol, reader: FrameReader::new(0), chunk: None }
+        Cutter { subprotocol, reader: FrameReader::new(0), chunk: None, scanner: FrameScanner::new(0) }
     }
 
     /// Takes the next chunk of the body; call [`Cutter::next`] until it has no more before giving another.
     pub fn push(&mut self, chunk: Bytes) {
         if self.subprotocol == Subprotocol::Grpc {
+            // the only fault it can meet is the frame of trailers, behind which there is nothing
+            let _ = self.scanner.scan(&chunk);
             self.chunk = Some(chunk).filter(|chunk| !chunk.is_empty());
         } else {
             self.reader.push(chunk);
@@ -169,6 +172,11 @@ impl Cutter {
         let code = frame.payload.try_get_u16().map_err(|_| BadBody)?;
         let reason = String::from_utf8(frame.payload.into()).map_err(|_| BadBody)?;
         Ok(Some(SocketFrame::Close(code, reason)))
+    }
+
+    /// Whether an end may follow what was pushed so far, without being taken for the rest of a message.
+    pub fn at_boundary(&self) -> bool {
+        self.scanner.at_boundary()
     }
 
     /// What closes the socket when the body ends: gRPC-Web has told its end in the body, JSON tells it by the close frame
@@ -211,6 +219,22 @@ mod tests {
             }
             let text = SocketFrame::Text(Bytes::from_static(b"{}"));
             assert_eq!(frames, [text, SocketFrame::Close(4005, "gone".into())], "{size}");
+        }
+    }
+
+    #[test]
+    fn an_end_does_not_follow_half_a_message() {
+        let mut cutter = Cutter::new(Subprotocol::Grpc);
+        for (chunk, whole) in [
+            (&b"\0\0\0\0\x02h"[..], false),
+            (b"i", true),
+            (b"\0\0", false),
+            (b"\0\0\0", true),
+            (b"\x80\0\0\0\x0fgrpc-status:0\r\n", true),
+        ] {
+            cutter.push(Bytes::from_static(chunk));
+            assert_eq!(cutter.at_boundary(), whole, "{chunk:?}");
+            assert_eq!(cutter.next().expect("a body"), Some(SocketFrame::Binary(Bytes::from_static(chunk))));
         }
     }
 
