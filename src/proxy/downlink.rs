@@ -3,8 +3,9 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
-use super::ending::{from_answer_frames, from_fault, from_fields};
+use super::ending::{from_answer_frames, from_fault, from_fields, has_status};
 use super::recode::{answer_message, packed_answer, unpacked_answer};
 use super::tables::Called;
 use crate::call::{Kind, Refusal};
@@ -25,6 +26,9 @@ pub(super) struct Downlink {
     owed: usize,
     body_ended: bool,
     messages: u64,
+    /// How the call ended as the head had it, though the head was not the end. It counts if nothing else follows:
+    /// servers whose HTTP library ends every body by itself answer so for want of a better way.
+    early_status: Option<Box<HeaderMap>>,
 }
 
 enum Form {
@@ -63,7 +67,12 @@ impl Downlink {
             None => Form::Frames(FrameScanner::new(limit)),
             Some(made) => Form::Messages { reader: FrameReader::new(limit), called: called.clone(), made },
         };
-        Downlink { response, form, owed: 0, body_ended: false, messages: 0 }
+        Downlink { response, form, owed: 0, body_ended: false, messages: 0, early_status: None }
+    }
+
+    /// The answer's head told this status.
+    pub(super) fn set_early_status(&mut self, fields: HeaderMap) {
+        self.early_status = Some(Box::new(fields));
     }
 
     /// Messages that came down.
@@ -164,7 +173,16 @@ impl Downlink {
             Form::Messages { reader, .. } => reader.finish().map_err(from_answer_frames)?,
         }
         Poll::Ready(match ready!(self.response.poll_trailers(cx)) {
-            Ok(trailers) => from_fields(trailers.unwrap_or_default()).map(|end| Part::End(Box::new(end))),
+            Ok(trailers) => {
+                let mut fields = trailers.unwrap_or_default();
+                if !has_status(&fields)
+                    && self.messages() == 0
+                    && let Some(early) = self.early_status.take()
+                {
+                    fields.extend(*early);
+                }
+                from_fields(fields).map(|end| Part::End(Box::new(end)))
+            }
             Err(fault) => Err(from_fault(&fault)),
         })
     }

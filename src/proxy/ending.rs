@@ -37,6 +37,12 @@ pub(super) fn has_status(fields: &HeaderMap) -> bool {
     fields.contains_key(STATUS)
 }
 
+/// The fields of a header block that say how the call ended.
+pub(super) fn status_of(fields: &HeaderMap) -> HeaderMap {
+    let told = |name: HeaderName| Some((name.clone(), fields.get(&name)?.clone()));
+    [STATUS, MESSAGE, DETAILS].into_iter().filter_map(told).collect()
+}
+
 /// The end that a refusal of ours tells, to a dialect that wants details in this form.
 pub(super) fn from_refusal(refusal: &Refusal, form: DetailForm) -> End {
     let mut status = refusal.status();

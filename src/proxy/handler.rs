@@ -14,7 +14,7 @@ use http::{Method as Verb, Response, StatusCode};
 
 use super::body::{After, Body, Idle, Pump, Relay};
 use super::downlink::{Downlink, Made, Part};
-use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late};
+use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late, status_of};
 use super::recode::{Rule, packed_if_worth, request_frame, too_large, unpacked_body, woven_frame};
 use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
@@ -386,7 +386,9 @@ impl Call {
         let ResponseHead { parts, is_end: ended } = head;
         check_head(&parts, ended)?;
         let mut metadata = parts.headers;
-        // a status in a head that is not the end is none (gRPC `doc/PROTOCOL-HTTP2.md`, "Trailers-Only")
+        // a status in a head that is not the end counts only if nothing follows (gRPC `doc/PROTOCOL-HTTP2.md`,
+        // "Trailers-Only")
+        let early = (!ended && has_status(&metadata)).then(|| status_of(&metadata));
         if ended {
             let end = from_fields(metadata)?;
             return self.told(HeaderMap::new(), None, end);
@@ -395,6 +397,9 @@ impl Call {
         forwardable_answer(&mut metadata);
         let made = self.made(told, &mut metadata)?;
         let mut down = Downlink::new(response, made, &self.called);
+        if let Some(early) = early {
+            down.set_early_status(early);
+        }
         let due = self.answer.due();
         if due == Due::AtOnce {
             return Ok(Outcome::Stream { metadata, down, first: None, uplink });
