@@ -1,7 +1,7 @@
 //! The family that a request's content type names, before anything is known of its method.
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
 
 /// How messages are encoded on the caller's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,17 @@ pub fn family(headers: &HeaderMap) -> Family {
         b"application/grpc" | b"application/grpc+proto" => Family::Grpc(Some(Codec::Proto)),
         bytes => slow(bytes),
     }
+}
+
+/// Whether the caller says in so many words that it speaks Connect: `Connect-Protocol-Version: 1`, or `connect=v1` in the
+/// query of a GET (Connect protocol reference, "Unary-Request", "Unary-Get-Request"). What to make of JSON on a path that
+/// is no method's follows from it, since REST is JSON too.
+pub fn names_connect(method: &Method, headers: &HeaderMap, query: Option<&str>) -> bool {
+    if *method == Method::GET {
+        let mut fields = form_urlencoded::parse(query.unwrap_or("").as_bytes());
+        return fields.any(|(name, value)| name == "connect" && value == "v1");
+    }
+    *method == Method::POST && headers.get("connect-protocol-version").is_some_and(|version| version == "1")
 }
 
 fn slow(value: &[u8]) -> Family {
@@ -87,5 +98,25 @@ mod tests {
             assert_eq!(family(&headers), expected, "{text:?}");
         }
         assert_eq!(family(&HeaderMap::new()), Family::None);
+    }
+    #[test]
+    fn connect_is_named_by_its_version_field_or_by_the_query_of_a_get() {
+        for (method, version, query, expected) in [
+            (Method::POST, Some("1"), None, true),
+            (Method::POST, Some("2"), None, false),
+            (Method::POST, None, Some("connect=v1"), false),
+            (Method::PUT, Some("1"), None, false),
+            (Method::GET, None, Some("encoding=json&connect=v1&message=%7B%7D"), true),
+            (Method::GET, None, Some("connect=v2"), false),
+            (Method::GET, None, Some("disconnect=v1&connect&=v1&%63onnec=v1"), false),
+            (Method::GET, Some("1"), None, false),
+            (Method::GET, None, Some("%ff%&&=%c"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(version) = version {
+                headers.insert("connect-protocol-version", version.parse().unwrap());
+            }
+            assert_eq!(names_connect(&method, &headers, query), expected, "{method} {version:?} {query:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, Method, Version};
 
 use super::connect_stream::ConnectStream;
 use super::connect_unary::ConnectUnary;
+use super::family::names_connect;
 use super::grpc::Grpc;
 use super::grpc_web::GrpcWeb;
 use super::metadata::{CONNECT_ACCEPT_ENCODING, CONNECT_ENCODING, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT};
@@ -157,6 +158,11 @@ pub fn refusal_answer(
         Family::None if kind == Some(StreamKind::Unary) && is_connect_get(head) => {
             ("connect-get", Box::new(ConnectUnary { codec }))
         }
+        // JSON on a path that is no method's is REST, unless it says that it is not
+        Family::Json | Family::None if refusal == Kind::NoRoute && says_connect(head) => {
+            let dialect = if head.parts.method == Method::GET { "connect-get" } else { "connect-unary" };
+            (dialect, Box::new(ConnectUnary { codec }))
+        }
         _ => ("rest", Box::new(Rest)),
     }
 }
@@ -227,6 +233,10 @@ fn connect_version(told: Option<&[u8]>, known: &'static [u8], settings: &MethodS
         }
         None => Ok(()),
     }
+}
+
+fn says_connect(head: &Head) -> bool {
+    names_connect(&head.parts.method, &head.parts.headers, head.parts.uri.query())
 }
 
 /// Whether a GET says by its query that it is a call.

@@ -80,8 +80,14 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
     let good = |ask: Ask| Some((edges.good, ask));
     let timeout = if connect { ("connect-timeout-ms", "80") } else { ("grpc-timeout", "80m") };
     match kind {
-        // JSON on a path that is no method's is REST
-        Kind::NoRoute if get || dialect == ConnectJson => None,
+        Kind::NoRoute if get => {
+            let Ask { path, .. } = ask();
+            good(Ask::get(path.replace("SayHello", "SayNothing")))
+        }
+        // JSON on a path that is no method's is REST, unless it says that it is Connect
+        Kind::NoRoute if dialect == ConnectJson => {
+            good(Ask { path: "/no.such/Method".to_owned(), ..ask() }.header("connect-protocol-version", "1"))
+        }
         Kind::NoRoute => good(Ask { path: "/no.such/Method".to_owned(), method: "POST", ..ask() }),
         // at a method's path these are plain text for all but frames of gRPC: see below
         Kind::WrongVerb if dialect == Rest => good(Ask { method: "PUT", ..ask() }),

@@ -116,6 +116,9 @@ class Service:
         fail_as_asked(request, context)
         return self.schema.message("SimpleResponse")(payload=self.payload(request.response_size))
 
+    # what browsers' Connect clients call by GET
+    CacheableUnaryCall = UnaryCall
+
     def StreamingOutputCall(self, request, context):
         echo(context)
         yield from self.answers(request, context)
