@@ -312,7 +312,7 @@ async fn a_status_in_a_head_counts_only_if_nothing_follows() {
     let answer = stage.grpc(SERVER).await;
     assert_eq!(answer.trailers["grpc-status"], "2", "the answer ended without a status");
     // servers whose HTTP library ends each body by an empty frame tell a refusal so
-    let stage = Stage::set(Script::new(&head, &[], &[]).finish(Finish::EndStream)).await;
+    let stage = Stage::set(Script::new(&head, &[b""], &[]).finish(Finish::EndStream)).await;
     let answer = stage.grpc(SERVER).await;
     assert_eq!(
         (&answer.trailers["grpc-status"], &answer.trailers["grpc-message"]),

@@ -30,7 +30,7 @@ prepare_modules() {
 }
 
 # What the edge has beyond the calls themselves; each has its cases. --websocket is to come.
-features=(--compression)
+features=(--compression --websocket)
 
 chromium=${CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || apt_install chromium
