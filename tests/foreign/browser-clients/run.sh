@@ -29,7 +29,7 @@ prepare_modules() {
     cp "$suite"/*.js "$suite"/*.mjs "$modules/"
 }
 
-# What the edge has beyond the calls themselves; each has its cases. --websocket is to come.
+# What the edge has beyond the calls themselves; each has its cases.
 features=(--compression --websocket)
 
 chromium=${CHROMIUM:-/usr/bin/chromium}
