@@ -17,6 +17,7 @@ mod settings;
 mod sound;
 mod source;
 mod template;
+mod text_format;
 mod unit;
 
 pub use bundled::schema as bundled_schema;
