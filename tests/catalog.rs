@@ -12,8 +12,8 @@ use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use tempfile::TempDir;
 use transom::catalog::{
-    Body, Conflicts, HostRule, HttpRule, Idempotency, Loaded, Mistake, PartialSettings, Place, SettingRule, Source,
-    StreamKind, Verb, check_settings, load,
+    Body, Conflicts, HostRule, HttpRule, Idempotency, Known, Loaded, Mistake, PartialSettings, Place, SettingRule,
+    Source, StreamKind, Verb, check_settings, load,
 };
 use transom::describe::{routes, routes_json, routes_text};
 use transom::route::{Match, Table};
@@ -234,6 +234,34 @@ fn public_imports_are_followed_all_the_way() {
         ("d.proto", "syntax = \"proto3\"; message D {}"),
     ]);
     assert_eq!(tree.load().catalog.methods.len(), 1);
+}
+
+#[test]
+fn options_of_fields_and_messages_hold_wherever_they_are_read_from() {
+    let tree = Tree::new(&[
+        (
+            "old.proto",
+            r#"syntax = "proto2"; package o;
+            message Old { repeated int32 packed = 1 [packed = true]; repeated int32 loose = 2; extensions 10 to 20; }
+            extend Old { repeated int32 more = 10 [packed = true]; }
+            message Set { option message_set_wire_format = true; extensions 4 to max; }
+            enum Alias { option allow_alias = true; A = 0; B = 0; }"#,
+        ),
+        (
+            "new.proto",
+            r#"syntax = "proto3"; package n;
+            message New { repeated int32 packed = 1; repeated int32 loose = 2 [packed = false]; }"#,
+        ),
+    ]);
+    tree.write("all.bin", &descriptor_set_bytes(&tree, &["old.proto", "new.proto"], false));
+    let of_set = Source { descriptor_sets: vec![tree.path("all.bin")], ..Source::new("set", "backend") };
+    for loaded in [tree.load(), sound(&of_set)] {
+        let schema = &loaded.catalog.schema;
+        let message = |name: &str| schema.message(schema.find(name).unwrap());
+        let packed = |name: &str| message(name).fields.iter().map(|field| field.packed).collect::<Vec<_>>();
+        assert_eq!((packed("o.Old"), packed("n.New")), (vec![true, false, true], vec![true, false]));
+        assert_eq!(message("o.Set").known, Known::MessageSet);
+    }
 }
 
 #[test]

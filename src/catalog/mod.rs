@@ -17,6 +17,7 @@ mod settings;
 mod sound;
 mod source;
 mod template;
+mod text_format;
 mod unit;
 
 pub use bundled::schema as bundled_schema;
@@ -24,7 +25,8 @@ pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
-    Binding, Body, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind, UnknownFields, Verb,
+    Binding, Body, BytesForm, EnumForm, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind,
+    UnknownFields, Verb,
 };
 pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};

@@ -31,6 +31,8 @@ pub struct Message {
     pub fields: Box<[Field]>,
     /// How protobuf's JSON mapping treats the type.
     pub known: Known,
+    /// Indices of the fields that must be there (proto2 `required`, editions' `LEGACY_REQUIRED`); mostly none.
+    pub required: Box<[u16]>,
     /// Number of real oneofs (synthetic ones of proto3 `optional` not counted).
     pub oneofs: u16,
     pub is_map_entry: bool,
@@ -122,6 +124,9 @@ pub enum Known {
     Empty,
     /// DoubleValue and its eight brothers: field 1 is the value.
     Wrapper,
+    /// `option message_set_wire_format = true`: an object in JSON, but its extensions are encoded each as a group of
+    /// number and content.
+    MessageSet,
 }
 
 /// One enum type.
@@ -134,6 +139,9 @@ pub struct Enum {
     pub closed: bool,
     /// `google.protobuf.NullValue`, written `null`.
     pub is_null_value: bool,
+    /// How much of each value's name is the enum's own name, as `CURRENCY_` in an enum `Currency`; 0 if that is not so
+    /// for all of them.
+    pub(super) prefix: usize,
     /// Empty for enums so small that looking at each value is quicker.
     pub(super) value_names: NameIndex,
     /// Positions in `values`, by number, aliases left out; empty if `values` is already in that order.
@@ -290,6 +298,16 @@ impl FieldNames {
     }
 }
 
+// === impl Known ===
+
+impl Known {
+    /// Whether JSON shows it as an object with a member for each of its fields.
+    #[inline]
+    pub const fn is_object(self) -> bool {
+        matches!(self, Known::None | Known::MessageSet)
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -334,6 +352,18 @@ impl Enum {
             self.value_names.find(name, is_it)?
         };
         self.values.get(at).map(|value| value.number)
+    }
+
+    /// A value's name without the enum's own in front of it: as it is if the values have no such prefix.
+    #[inline]
+    pub fn short_name<'n>(&self, name: &'n str) -> &'n str {
+        name.get(self.prefix..).unwrap_or(name)
+    }
+
+    /// The number of the value with this short name ([`Enum::short_name`]).
+    pub fn number_of_short(&self, short: &str) -> Option<i32> {
+        let prefix = self.values.first()?.name.get(..self.prefix)?;
+        self.number_of(&[prefix, short].concat())
     }
 
     /// The name that is printed for this number: of aliases the first declared.

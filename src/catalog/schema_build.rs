@@ -1,10 +1,12 @@
 //! Descriptors to dense tables, once per load. Nothing of prost-reflect is kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost_reflect::{
-    DescriptorPool, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind as PoolKind, MessageDescriptor, Syntax,
+    DescriptorPool, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, FileDescriptor, Kind as PoolKind,
+    MessageDescriptor, Syntax,
 };
+use prost_types::FieldDescriptorProto;
 
 use super::mistake::{Mistake, Place};
 use super::name_index::NameIndex;
@@ -75,10 +77,16 @@ impl Numbers {
             return Err(Mistake::new(format!("message {} has more than 65535 fields", message.full_name()))
                 .at(Place::new(message.parent_file().name(), 0, 0)));
         }
+        let required = (0u16..).zip(&fields).filter(|(_, field)| field.presence == Presence::Required);
         let field_names = if fields.len() <= FEW { NameIndex::default() } else { index_fields(&fields) };
         Ok(Message {
             name: message.full_name().into(),
-            known: known(message.full_name(), &fields),
+            known: if is_message_set(message, &fields) {
+                Known::MessageSet
+            } else {
+                known(message.full_name(), &fields)
+            },
+            required: required.map(|(index, _)| index).collect(),
             oneofs: real.len() as u16,
             is_map_entry: message.is_map_entry() && fields.len() == 2,
             fields: fields.into(),
@@ -129,7 +137,7 @@ fn plain(field: &FieldDescriptor, oneof: Option<u16>) -> Written<'_> {
         is_map: field.is_map(),
         is_group: field.is_group(),
         is_required: field.is_required(),
-        is_packed: field.is_packed(),
+        is_packed: is_packed(field.field_descriptor_proto(), &field.parent_file()),
         has_presence: field.supports_presence(),
         oneof,
         syntax: field.parent_file().syntax(),
@@ -146,11 +154,27 @@ fn extended(extension: &ExtensionDescriptor) -> Written<'_> {
         is_map: extension.is_map(),
         is_group: extension.is_group(),
         is_required: false,
-        is_packed: extension.is_packed(),
+        is_packed: is_packed(extension.field_descriptor_proto(), &extension.parent_file()),
         has_presence: extension.supports_presence(),
         oneof: None,
         syntax: extension.parent_file().syntax(),
     }
+}
+
+/// Whether a repeated field is packed. prost-reflect's own `is_packed` was settled before it read the options of a file
+/// that comes from source text, and so knows the file's default alone.
+fn is_packed(field: &FieldDescriptorProto, file: &FileDescriptor) -> bool {
+    let option = field.options.as_ref().and_then(|options| options.packed);
+    option.unwrap_or(file.syntax() == Syntax::Proto3)
+}
+
+/// Whether a message is a set of extensions, and has none that could not be in one.
+fn is_message_set(message: &MessageDescriptor, fields: &[Field]) -> bool {
+    let fits = |field: &Field| {
+        field.is_extension() && field.label == Label::Singular && matches!(field.kind, Kind::Message(_))
+    };
+    let options = &message.descriptor_proto().options;
+    options.as_ref().is_some_and(|options| options.message_set_wire_format()) && fields.iter().all(fits)
 }
 
 fn scalar_kind(kind: &PoolKind) -> Option<Kind> {
@@ -194,12 +218,38 @@ fn enumeration(written: &EnumDescriptor) -> Enum {
     let names = values.iter().enumerate().map(|(i, value)| (&*value.name, i));
     Enum {
         name: written.full_name().into(),
+        prefix: prefix(written.name(), &values),
         closed: written.parent_file().syntax() == Syntax::Proto2,
         is_null_value: written.full_name() == "google.protobuf.NullValue",
         value_names: if values.len() <= FEW { NameIndex::default() } else { NameIndex::new(names) },
         by_number: if in_order { Box::default() } else { by_number.into() },
         values,
     }
+}
+
+/// The length of what all values have of the enum's own name in front, underscores behind it included. Case and
+/// underscores do not count in the comparison. 0 if some value has not exactly that, or if what is left of one would be
+/// nothing, no name, or another value's name.
+fn prefix(name: &str, values: &[EnumValue]) -> usize {
+    let Some(len) = values.first().and_then(|value| prefix_of(name, &value.name)) else { return 0 };
+    let prefix = values.first().and_then(|value| value.name.get(..len)).unwrap_or_default();
+    let names: HashSet<&str> = values.iter().map(|value| &*value.name).collect();
+    let is_name = |short: &str| !short.starts_with(|c: char| c.is_ascii_digit()) && !names.contains(short);
+    let all = values
+        .iter()
+        .all(|value| prefix_of(name, &value.name) == Some(len) && value.name.strip_prefix(prefix).is_some_and(is_name));
+    if all { len } else { 0 }
+}
+
+/// Where a value's name goes on behind the enum's name, if it begins with that and does go on.
+fn prefix_of(name: &str, value: &str) -> Option<usize> {
+    let mut rest = value.bytes().enumerate().filter(|(_, byte)| *byte != b'_');
+    for letter in name.bytes().filter(|byte| *byte != b'_') {
+        rest.next().filter(|(_, byte)| byte.eq_ignore_ascii_case(&letter))?;
+    }
+    let (end, _) = rest.next()?;
+    // a name that goes on without an underscore is another word
+    value.get(..end)?.ends_with('_').then_some(end)
 }
 
 /// Which known type a message is: by its name, and by having the fields that the transcoder will read and write.
@@ -368,6 +418,49 @@ mod tests {
         assert_eq!([5, -1, 0, 1].map(|n| found.name_of(n)), [Some("Z"), Some("B"), Some("C"), None]);
         assert_eq!(["A", "Z", "B", "x"].map(|n| found.number_of(n)), [Some(5), Some(5), Some(-1), None]);
         assert!(found.closed);
+    }
+
+    #[test]
+    fn the_name_of_an_enum_is_found_before_its_values_names() {
+        for (name, values, prefix) in [
+            ("Currency", &["CURRENCY_UNSPECIFIED", "CURRENCY_EUR"][..], 9),
+            ("HTTPMethod", &["HTTP_METHOD_GET"], 12),
+            ("Old_Kind", &["OldKind_A", "OldKind_B"], 8),
+            ("Kind", &["KIND__A", "KIND__B"], 6),
+            ("Kind", &["KIND_A", "OTHER"], 0),
+            ("Kind", &["KIND_A", "KIND__B"], 0),
+            ("Kind", &["KINDLY", "KIND_A"], 0),
+            ("Kind", &["KIND_", "KIND_A"], 0),
+            ("Kind", &["KIND_1"], 0),
+            ("Kind", &["KIND_KIND_A", "KIND_A"], 0),
+            ("Kind", &["KI", "KIND_A"], 0),
+            ("Kind", &["ONE"], 0),
+        ] {
+            let values: Vec<EnumValue> =
+                (0..).zip(values).map(|(number, name)| EnumValue { name: (*name).into(), number }).collect();
+            assert_eq!(super::prefix(name, &values), prefix, "{name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_extensions_is_one_only_if_all_of_them_are_messages() {
+        let set = |kind: T| {
+            let mut extended = field("ext", 100, kind, L::Optional);
+            (extended.extendee, extended.type_name) =
+                (Some(".t.M".into()), (kind == T::Message).then(|| ".t.M".into()));
+            let options = prost_types::MessageOptions { message_set_wire_format: Some(true), ..Default::default() };
+            let range = ExtensionRange { start: Some(4), end: Some(200), options: None };
+            let message = DescriptorProto {
+                name: Some("M".into()),
+                options: Some(options),
+                extension_range: vec![range],
+                ..Default::default()
+            };
+            build(FileDescriptorProto { extension: vec![extended], ..file("proto2", message) })
+                .message(MessageId(0))
+                .known
+        };
+        assert_eq!((set(T::Message), set(T::Int32)), (Known::MessageSet, Known::None));
     }
 
     #[test]

@@ -109,8 +109,15 @@ pub struct MethodSettings {
     pub print_unset: bool,
     /// Print names as in the `.proto` file.
     pub proto_names: bool,
-    /// Print enums as numbers.
-    pub enum_numbers: bool,
+    /// How enum values are printed. Names without their prefix are then read as well.
+    pub enums: EnumForm,
+    /// Print 64-bit integers as JSON numbers where those are exact for every reader, up to 2^53-1 either way; others
+    /// stay strings. Both forms are read in any case. Default: no.
+    pub int64_numbers: bool,
+    /// How bytes are printed, and read.
+    pub bytes: BytesForm,
+    /// Blanks per level of an answer's JSON; 0: all in one line, as streams always have it. At most 8.
+    pub indent: u8,
     /// The encodings that the upstream reads: messages compressed with one of these pass as they are, messages in
     /// others that we know are unpacked on the way. Default: gzip, which every common server has.
     pub upstream_encodings: Box<[Box<str>]>,
@@ -125,6 +132,29 @@ pub struct MethodSettings {
 pub enum UnknownFields {
     Refuse,
     Ignore,
+}
+
+/// How JSON shows the values of enums. All forms but short names are read in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnumForm {
+    /// By their names, as protobuf's JSON mapping says.
+    #[default]
+    Name,
+    /// By their names without the enum's own in front, where all values have it: `EUR` for `CURRENCY_EUR` of `Currency`.
+    ShortName,
+    Number,
+}
+
+/// How JSON and query strings show bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BytesForm {
+    /// Standard base64 with padding, as protobuf's JSON mapping says. Read: either alphabet, padded or not.
+    #[default]
+    Base64,
+    /// URL-safe base64 without padding (RFC 4648, section 5). Read like `Base64`.
+    Base64Url,
+    /// Two lower-case hexadecimal digits for each byte. Read in either case, and nothing else.
+    Hex,
 }
 
 // === impl Verb ===
@@ -205,7 +235,10 @@ impl Default for MethodSettings {
             ignored_query: Box::new([]),
             print_unset: false,
             proto_names: false,
-            enum_numbers: false,
+            enums: EnumForm::Name,
+            int64_numbers: false,
+            bytes: BytesForm::Base64,
+            indent: 0,
             upstream_encodings: Box::new(["gzip".into()]),
             compress_from: 1 << 10,
             require_connect_version: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::mistake::{Mistake, Place};
-use super::service::{MethodSettings, UnknownFields};
+use super::service::{BytesForm, EnumForm, MethodSettings, UnknownFields};
 use crate::wire::closest;
 
 /// Settings for the methods that a pattern names. `None`: as the next more general settings have it.
@@ -27,8 +27,14 @@ pub struct PartialSettings {
     pub print_unset: Option<bool>,
     /// See [`MethodSettings::proto_names`].
     pub proto_names: Option<bool>,
-    /// See [`MethodSettings::enum_numbers`].
-    pub enum_numbers: Option<bool>,
+    /// See [`MethodSettings::enums`].
+    pub enums: Option<EnumForm>,
+    /// See [`MethodSettings::int64_numbers`].
+    pub int64_numbers: Option<bool>,
+    /// See [`MethodSettings::bytes`].
+    pub bytes: Option<BytesForm>,
+    /// See [`MethodSettings::indent`].
+    pub indent: Option<u8>,
     /// See [`MethodSettings::upstream_encodings`].
     pub upstream_encodings: Option<Box<[Box<str>]>>,
     /// See [`MethodSettings::compress_from`].
@@ -83,7 +89,10 @@ impl MethodSettings {
         take(&mut self.ignored_query, &partial.ignored_query);
         take(&mut self.print_unset, &partial.print_unset);
         take(&mut self.proto_names, &partial.proto_names);
-        take(&mut self.enum_numbers, &partial.enum_numbers);
+        take(&mut self.enums, &partial.enums);
+        take(&mut self.int64_numbers, &partial.int64_numbers);
+        take(&mut self.bytes, &partial.bytes);
+        take(&mut self.indent, &partial.indent);
         take(&mut self.upstream_encodings, &partial.upstream_encodings);
         take(&mut self.compress_from, &partial.compress_from);
         take(&mut self.require_connect_version, &partial.require_connect_version);

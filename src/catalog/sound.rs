@@ -183,7 +183,7 @@ fn is_identifier(name: &str) -> bool {
 }
 
 /// How deep a text-format value nests; brackets in strings and comments do not count.
-fn nesting(text: &str) -> usize {
+pub(super) fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest) = (0usize, 0usize);
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

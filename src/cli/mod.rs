@@ -8,6 +8,7 @@ mod flags;
 mod report;
 mod routes;
 mod serve;
+mod transcode;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,9 @@ enum Verb {
     Check(check::CheckFlags),
     /// Print every route: who gets where by which path, and where that is written
     Routes(routes::RoutesFlags),
+    /// Turn one message between JSON, protobuf's encoding and its text format
+    #[command(after_help = transcode::EXAMPLES)]
+    Transcode(transcode::TranscodeFlags),
 }
 
 /// Parses the arguments, does what they say, and tells how it went.
@@ -49,6 +53,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Check(flags) => check::run(flags),
         Verb::Routes(flags) => routes::run(flags),
+        Verb::Transcode(flags) => transcode::run(flags),
     }
 }
 

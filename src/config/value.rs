@@ -53,6 +53,11 @@ pub(super) fn count(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
     }
 }
 
+/// Blanks per level of printed JSON: up to eight.
+pub(super) fn indent(value: &str) -> Parsed<u8> {
+    count(0, 8)(value).map(|blanks| u8::try_from(blanks).unwrap_or(0))
+}
+
 /// `10s`, `1m30s`, `250ms`, `1h`; more than nothing.
 pub(super) fn duration(value: &str) -> Parsed<Duration> {
     let parsed = span_of_time(value)?;

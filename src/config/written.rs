@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
 use super::value::{self, Parsed, Wrong};
-use crate::catalog::{Conflicts, Mistake, Place, UnknownFields, Verb};
+use crate::catalog::{BytesForm, Conflicts, EnumForm, Mistake, Place, UnknownFields, Verb};
 use crate::upstream::EndpointSettings;
 
 /// Where something was said: a place of the file and its key, or a flag.
@@ -156,7 +156,10 @@ pub(super) struct Settings {
     pub unknown_json_fields: Option<At<UnknownFields>>,
     pub print_unset: Option<At<bool>>,
     pub proto_names: Option<At<bool>>,
-    pub enum_numbers: Option<At<bool>>,
+    pub enums: Option<At<EnumForm>>,
+    pub int64_numbers: Option<At<bool>>,
+    pub bytes: Option<At<BytesForm>>,
+    pub indent: Option<At<u8>>,
     pub ignored_query: Option<Vec<At<String>>>,
     pub upstream_encodings: Option<Vec<At<String>>>,
     pub compress_from: Option<At<usize>>,
@@ -450,7 +453,10 @@ impl Settings {
             unknown_json_fields: None,
             print_unset: None,
             proto_names: None,
-            enum_numbers: None,
+            enums: None,
+            int64_numbers: None,
+            bytes: None,
+            indent: None,
             ignored_query: None,
             upstream_encodings: None,
             compress_from: None,
@@ -470,7 +476,11 @@ impl Settings {
             &[("refuse", UnknownFields::Refuse), ("ignore", UnknownFields::Ignore)];
         const UNSET: &[(&str, bool)] = &[("omit", false), ("print", true)];
         const NAMES: &[(&str, bool)] = &[("json", false), ("proto", true)];
-        const ENUMS: &[(&str, bool)] = &[("name", false), ("number", true)];
+        const ENUMS: &[(&str, EnumForm)] =
+            &[("name", EnumForm::Name), ("short", EnumForm::ShortName), ("number", EnumForm::Number)];
+        const INT64: &[(&str, bool)] = &[("string", false), ("number", true)];
+        const BYTES: &[(&str, BytesForm)] =
+            &[("base64", BytesForm::Base64), ("base64url", BytesForm::Base64Url), ("hex", BytesForm::Hex)];
         const VERSION: &[(&str, bool)] = &[("optional", false), ("required", true)];
         let deadline = t.table(r, "deadline", "settings[].deadline");
         let json = t.table(r, "json", "settings[].json");
@@ -488,7 +498,10 @@ impl Settings {
             unknown_json_fields: json.as_ref().and_then(|t| t.one(r, "unknown_fields", value::choice(UNKNOWN))),
             print_unset: json.as_ref().and_then(|t| t.one(r, "unset_fields", value::choice(UNSET))),
             proto_names: json.as_ref().and_then(|t| t.one(r, "names", value::choice(NAMES))),
-            enum_numbers: json.as_ref().and_then(|t| t.one(r, "enums", value::choice(ENUMS))),
+            enums: json.as_ref().and_then(|t| t.one(r, "enums", value::choice(ENUMS))),
+            int64_numbers: json.as_ref().and_then(|t| t.one(r, "int64", value::choice(INT64))),
+            bytes: json.as_ref().and_then(|t| t.one(r, "bytes", value::choice(BYTES))),
+            indent: json.as_ref().and_then(|t| t.one(r, "indent", value::indent)),
             ignored_query: query.as_ref().filter(|t| t.has("ignored")).map(|t| t.many(r, "ignored", value::text)),
             upstream_encodings: compression
                 .as_ref()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::call::{Hint, Kind, Refusal};
-use crate::catalog::{Catalog, Known};
+use crate::catalog::Catalog;
 use crate::protocol::{Detail, DetailForm, End, forwardable_answer};
 use crate::status::{Any, Code, Status};
 use crate::transcode::{PrintOptions, UnknownAny, wire_to_json};
@@ -145,8 +145,8 @@ fn json(any: &Any, form: DetailForm, catalog: Option<&Catalog>) -> Option<String
         DetailForm::AnyJson => {
             let kind = serde_json::to_string(&any.type_url).ok()?;
             Some(match text.strip_prefix('{') {
-                Some("}") if schema.message(id).known == Known::None => format!("{{\"@type\":{kind}}}"),
-                Some(rest) if schema.message(id).known == Known::None => format!("{{\"@type\":{kind},{rest}"),
+                Some("}") if schema.message(id).known.is_object() => format!("{{\"@type\":{kind}}}"),
+                Some(rest) if schema.message(id).known.is_object() => format!("{{\"@type\":{kind},{rest}"),
                 _ => format!("{{\"@type\":{kind},\"value\":{text}}}"),
             })
         }

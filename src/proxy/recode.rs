@@ -159,7 +159,11 @@ pub(super) fn answer_message(
         return Ok(message);
     }
     let (method, schema) = (called.method(), &called.catalog().schema);
-    let options = PrintOptions::from(&method.settings);
+    let mut options = PrintOptions::from(&method.settings);
+    if method.kind.server_streams() {
+        // one text a line
+        options.indent = 0;
+    }
     let mut out = Vec::with_capacity(message.len() * 2 + 64);
     match only {
         None => wire_to_json(schema, method.output, &message, &options, &mut out),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::leaf::Leaf;
-use super::{MAX_DEPTH, text};
+use super::{MAX_DEPTH, ReadOptions, text};
 use crate::catalog::{Field, FieldPath, Known, Label, Message, MessageId, Schema};
 use crate::status::FieldViolation;
 use crate::wire::closest;
@@ -16,6 +16,7 @@ const MOST_VIOLATIONS: usize = 50;
 /// Collects what path and query bind below one message.
 pub(super) struct Binder<'a> {
     schema: &'a Schema,
+    options: &'a ReadOptions<'a>,
     input: MessageId,
     /// The top-level field that the body fills; not for the query.
     body: Option<u16>,
@@ -27,8 +28,13 @@ pub(super) struct Binder<'a> {
 // === impl Binder ===
 
 impl<'a> Binder<'a> {
-    pub(super) fn new(schema: &'a Schema, input: MessageId, body: Option<u16>) -> Binder<'a> {
-        Binder { schema, input, body, leaves: Vec::new(), payloads: Vec::new(), violations: Vec::new() }
+    pub(super) fn new(
+        schema: &'a Schema,
+        options: &'a ReadOptions<'a>,
+        input: MessageId,
+        body: Option<u16>,
+    ) -> Binder<'a> {
+        Binder { schema, options, input, body, leaves: Vec::new(), payloads: Vec::new(), violations: Vec::new() }
     }
 
     pub(super) fn violation(&mut self, field: impl Into<String>, description: impl Into<String>) {
@@ -48,7 +54,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds a raw query string: `a.b=1&c=x%20y`, `+` for a blank (application/x-www-form-urlencoded).
-    pub(super) fn query(&mut self, query: &'a str, takes_query: bool, ignored: &[Box<str>]) {
+    pub(super) fn query(&mut self, query: &'a str, takes_query: bool) {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             if self.violations.len() == MOST_VIOLATIONS {
                 return;
@@ -58,7 +64,7 @@ impl<'a> Binder<'a> {
                 self.violation(name, "the parameter's name is not UTF-8");
                 continue;
             };
-            if ignored.iter().any(|other| **other == *name) {
+            if self.options.ignored_query.iter().any(|other| **other == *name) {
                 continue;
             }
             if !takes_query {
@@ -87,7 +93,7 @@ impl<'a> Binder<'a> {
     /// Writes the value's payload and notes the leaf, or the violation.
     fn leaf(&mut self, path: Cow<'a, [u16]>, field: &Field, name: Cow<'a, str>, value: &str, from_path: bool) {
         let start = self.payloads.len();
-        match text::text_value(self.schema, field, value, &mut self.payloads) {
+        match text::text_value(self.schema, field, value, self.options, &mut self.payloads) {
             Ok(()) => self.leaves.push(Leaf { path, payload: start..self.payloads.len(), name, from_path }),
             Err(why) => {
                 self.payloads.truncate(start);

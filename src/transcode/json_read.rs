@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use super::fault::{BadInput, Fault, Outcome};
 use super::key_set::{KeySet, Seen};
 use super::leaf::Woven;
-use super::{MAX_DEPTH, ReadOptions, number, suggest, text};
-use crate::catalog::{EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema, UnknownFields};
+use super::{MAX_DEPTH, ReadOptions, message_set, number, suggest, text};
+use crate::catalog::{
+    BytesForm, EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema, UnknownFields,
+};
 use crate::wire::{Tokens, close, open, put_varint};
 
 /// Turns the JSON form of a message (protobuf's "ProtoJSON") into its encoding, appended to `out`.
 ///
 /// Both spellings of field names are read; a field given twice, two members of one oneof, and numbers that do not fit
-/// are refused. On an error `out` holds whatever had been written so far.
+/// are refused, and so is a message without a required field. On an error `out` holds whatever had been written so far.
 pub fn json_to_wire(
     schema: &Schema,
     message: MessageId,
@@ -33,8 +35,13 @@ pub(super) fn read_whole<'a>(
 ) -> Result<(), BadInput> {
     let whole = || {
         let tokens = Tokens::new(json)?;
-        let ignore_unknown = options.unknown == UnknownFields::Ignore;
-        let mut reader = JsonReader { schema, tokens, ignore_unknown };
+        let mut reader = JsonReader {
+            schema,
+            tokens,
+            ignore_unknown: options.unknown == UnknownFields::Ignore,
+            short_enums: options.short_enums,
+            bytes: options.bytes,
+        };
         read(&mut reader)?;
         Ok(reader.tokens.end()?)
     };
@@ -46,7 +53,12 @@ pub(super) struct JsonReader<'a> {
     pub(super) schema: &'a Schema,
     pub(super) tokens: Tokens<'a>,
     pub(super) ignore_unknown: bool,
+    short_enums: bool,
+    bytes: BytesForm,
 }
+
+/// What is said of a field that must be there and is not.
+const REQUIRED: &str = "is required";
 
 /// What an object's members have used up so far.
 #[derive(Default)]
@@ -74,6 +86,19 @@ impl<'a> JsonReader<'a> {
         }
     }
 
+    /// Reads an object whose members are fields that come as the items of a message set.
+    pub(super) fn message_set(
+        &mut self,
+        message: &'a Message,
+        used: Used,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Outcome<()> {
+        let mut fields = Vec::new();
+        self.object(message, used, &mut fields, depth, None)?;
+        Ok(message_set::to_items(&fields, out)?)
+    }
+
     /// Reads an object whose members are the message's fields; `woven` are fields that the path and the query set.
     pub(super) fn object(
         &mut self,
@@ -89,19 +114,24 @@ impl<'a> JsonReader<'a> {
         if self.tokens.peek()? != b'{' {
             return Err(self.wrong("an object"));
         }
+        let offset = self.tokens.offset();
         self.tokens.expect(b'{')?;
         if let Some(woven) = woven {
-            woven.indices(|index| {
+            for (index, _) in woven.groups() {
                 if let Some(oneof) = message.field(index).and_then(|field| field.oneof) {
                     used.oneofs.insert(oneof);
                 }
-            });
+            }
         }
         if !self.tokens.take(b'}')? {
             self.members(message, &mut used, out, depth, woven)?;
         }
         if let Some(woven) = woven {
-            woven.emit(self.schema, message, out, |index| used.merged.contains(index));
+            woven.emit(self.schema, message, out, |index| used.merged.contains(index))?;
+        }
+        if !message.required.is_empty() {
+            let has = |index| used.fields.contains(index) || woven.is_some_and(|woven| woven.under(index).is_some());
+            complete(message, has).map_err(|fault| fault.place(offset))?;
         }
         Ok(())
     }
@@ -162,7 +192,7 @@ impl<'a> JsonReader<'a> {
     #[inline]
     fn member(&mut self, field: &'a Field, used: &mut Used, out: &mut Vec<u8>, depth: u32) -> Outcome<()> {
         if self.tokens.peek()? == b'n' && !self.takes_null(field) {
-            return Ok(self.tokens.null()?);
+            return self.no_value(field);
         }
         if let Some(oneof) = field.oneof
             && !used.oneofs.insert(oneof)
@@ -170,6 +200,14 @@ impl<'a> JsonReader<'a> {
             return Err(self.fault("another member of the same oneof is given as well"));
         }
         self.field(field, out, depth)
+    }
+
+    /// Reads `null` where it means that there is no value.
+    pub(super) fn no_value(&mut self, field: &Field) -> Outcome<()> {
+        if field.presence == Presence::Required {
+            return Err(self.fault(REQUIRED));
+        }
+        Ok(self.tokens.null()?)
     }
 
     /// A member that the path or the query has set wholly, which is refused, or in part, which is completed here so
@@ -191,8 +229,7 @@ impl<'a> JsonReader<'a> {
         if self.tokens.peek()? == b'n' {
             // The text has no such message; the path's part of it stands alone.
             self.tokens.null()?;
-            under.emit_field(self.schema, field, out);
-            return Ok(());
+            return under.emit_field(self.schema, field, out);
         }
         self.delimited(field, out, |reader, out| reader.object(nested, Used::default(), out, depth + 1, Some(under)))
     }
@@ -239,14 +276,15 @@ impl<'a> JsonReader<'a> {
             Kind::Message(id) | Kind::Group(id) => {
                 self.delimited(field, out, |reader, out| reader.message(id, out, depth + 1))?;
             }
-            kind => {
-                if let Some(bits) = self.scalar(kind)?
-                    && !(elide && bits == 0)
-                {
+            kind => match self.scalar(kind)? {
+                Some(0) if elide => {}
+                Some(bits) => {
                     put_varint(out, field.tag.into());
                     put_scalar(kind, bits, out);
                 }
-            }
+                None if field.presence == Presence::Required => return Err(self.fault(REQUIRED)),
+                None => {}
+            },
         }
         Ok(())
     }
@@ -444,7 +482,7 @@ impl<'a> JsonReader<'a> {
         match next {
             b'"' => {
                 let name = self.tokens.string()?;
-                match enumeration.number_of(&name) {
+                match text::enum_number(enumeration, &name, self.short_enums) {
                     Some(number) => Ok(Some(i64::from(number) as u64)),
                     None if self.ignore_unknown => Ok(None),
                     None => Err(Fault::at(offset, text::no_such_value(enumeration, &name))),
@@ -468,7 +506,7 @@ impl<'a> JsonReader<'a> {
     fn bytes(&mut self, out: &mut Vec<u8>) -> Outcome<()> {
         let offset = self.tokens.offset();
         let text = self.string()?;
-        text::decode_base64(&text, out).map_err(|()| Fault::at(offset, "not base64"))
+        text::decode_bytes(self.bytes, &text, out).map_err(|why| Fault::at(offset, why))
     }
 
     #[inline]
@@ -506,6 +544,12 @@ impl<'a> JsonReader<'a> {
         };
         self.fault(format!("expected {expected}, found {found}"))
     }
+}
+
+/// Checks that a message has the fields that it must have.
+pub(super) fn complete(message: &Message, has: impl Fn(u16) -> bool) -> Outcome<()> {
+    let missing = message.required.iter().find(|index| !has(**index)).and_then(|index| message.field(*index));
+    missing.map_or(Ok(()), |field| Err(Fault::new(REQUIRED).within(field.name())))
 }
 
 /// Writes the varint or the fixed-size bytes of a scalar.

@@ -9,8 +9,8 @@
 use super::fault::{BadWire, Fault};
 use super::key_set::{KeySet, Seen};
 use super::regroup::{Group, regroup};
-use super::{MAX_DEPTH, PrintOptions, number, text};
-use crate::catalog::{EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
+use super::{MAX_DEPTH, PrintOptions, indent::indent, number, text};
+use crate::catalog::{EnumForm, EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 use crate::wire::{Cursor, Malformed, Piece, plain_ascii, special, unzigzag};
 
 /// Prints an encoded message as canonical JSON ("ProtoJSON"), appended to `out`. On an error `out` is as it was.
@@ -74,7 +74,11 @@ fn print(
             // Careful printing never stops for order; if it did, an error is the only honest answer.
             Stop::OutOfOrder => Fault::new("the fields cannot be brought into order").in_wire(),
         }
-    })
+    })?;
+    if options.indent > 0 {
+        indent(out, start, options.indent);
+    }
+    Ok(())
 }
 
 /// Prints one message.
@@ -408,17 +412,16 @@ impl<'a> Printer<'a> {
         }
         match key {
             Key::Text(text) => print_text(text, out),
-            Key::Number(bits) => {
-                // 64-bit integers bring their own quotes
-                let is_quoted = kind_is_quoted(kind);
-                if !is_quoted {
+            Key::Number(bits) => match kind {
+                Kind::Int64 | Kind::Sfixed64 => put_quoted(*bits as i64, out),
+                Kind::Sint64 => put_quoted(unzigzag(*bits), out),
+                Kind::Uint64 | Kind::Fixed64 => put_quoted(*bits, out),
+                _ => {
+                    out.push(b'"');
+                    self.scalar(kind, *bits, out);
                     out.push(b'"');
                 }
-                self.scalar(kind, *bits, out);
-                if !is_quoted {
-                    out.push(b'"');
-                }
-            }
+            },
         }
         out.push(b':');
     }
@@ -522,7 +525,7 @@ impl<'a> Printer<'a> {
             Kind::Message(id) | Kind::Group(id) => return self.message(id, piece.bytes, out, depth + 1),
             Kind::Bytes => {
                 out.push(b'"');
-                text::encode_base64(piece.bytes, out);
+                text::encode_bytes(self.options.bytes, piece.bytes, out);
                 out.push(b'"');
             }
             _ => self.scalar(kind, piece.bits, out),
@@ -540,20 +543,33 @@ impl<'a> Printer<'a> {
             Kind::Int32 | Kind::Sfixed32 => put_integer(bits as i32, out),
             Kind::Uint32 | Kind::Fixed32 => put_integer(bits as u32, out),
             Kind::Sint32 => put_integer(unzigzag(u64::from(bits as u32)) as i32, out),
-            Kind::Int64 | Kind::Sfixed64 => put_quoted(bits as i64, out),
-            Kind::Sint64 => put_quoted(unzigzag(bits), out),
+            Kind::Int64 | Kind::Sfixed64 => self.long(bits as i64, out),
+            Kind::Sint64 => self.long(unzigzag(bits), out),
             Kind::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
             Kind::Enum(id) => self.enumeration(id, bits as i32, out),
-            _ => put_quoted(bits, out),
+            _ => self.long(bits, out),
         }
+    }
+
+    /// Prints a 64-bit integer.
+    #[inline]
+    fn long(&self, value: impl itoa::Integer + Copy + TryInto<i64>, out: &mut Vec<u8>) {
+        const SAFE: i64 = (1 << 53) - 1;
+        let is_number =
+            self.options.int64_numbers && value.try_into().is_ok_and(|value: i64| (-SAFE..=SAFE).contains(&value));
+        if is_number { put_integer(value, out) } else { put_quoted(value, out) }
     }
 
     fn enumeration(&self, id: EnumId, number: i32, out: &mut Vec<u8>) {
         let enumeration = self.schema.enumeration(id);
         match enumeration.name_of(number) {
             _ if enumeration.is_null_value => out.extend_from_slice(b"null"),
-            Some(name) if !self.options.enum_numbers => print_text(name, out),
-            _ => put_integer(number, out),
+            None => put_integer(number, out),
+            Some(name) => match self.options.enums {
+                EnumForm::Name => print_text(name, out),
+                EnumForm::ShortName => print_text(enumeration.short_name(name), out),
+                EnumForm::Number => put_integer(number, out),
+            },
         }
     }
 
@@ -673,11 +689,6 @@ pub(super) fn takes(field: &Field, wire_type: u32) -> bool {
 /// Whether this is a packed run of no values at all, which is the same as nothing.
 pub(super) fn is_empty_run(field: &Field, wire_type: u32, piece: &Piece<'_>) -> bool {
     wire_type == 2 && piece.bytes.is_empty() && field.kind.can_be_packed()
-}
-
-/// Whether [`Printer::scalar`] puts quotes around numbers of this kind.
-fn kind_is_quoted(kind: Kind) -> bool {
-    matches!(kind, Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64)
 }
 
 #[inline]

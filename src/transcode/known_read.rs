@@ -27,6 +27,7 @@ impl<'a> JsonReader<'a> {
             Known::Struct => self.structure(out, depth),
             Known::Value => self.value(out, depth),
             Known::ListValue => self.list_value(out, depth),
+            Known::MessageSet => self.message_set(message, Used::default(), out, depth),
             Known::None | Known::Empty => self.object(message, Used::default(), out, depth, None),
         }
     }
@@ -46,11 +47,11 @@ impl<'a> JsonReader<'a> {
         put_varint(out, 0x12);
         let at = open(out);
         let message = self.schema.message(id);
-        if message.known == Known::None {
-            let used = Used { in_any: true, ..Used::default() };
-            self.object(message, used, out, depth + 1, None)?;
-        } else {
-            self.any_value(id, out, depth + 1)?;
+        let used = Used { in_any: true, ..Used::default() };
+        match message.known {
+            Known::None => self.object(message, used, out, depth + 1, None)?,
+            Known::MessageSet => self.message_set(message, used, out, depth + 1)?,
+            _ => self.any_value(id, out, depth + 1)?,
         }
         if out.len() == at {
             out.truncate(start);

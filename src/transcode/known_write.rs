@@ -5,7 +5,7 @@ use super::json_write::{Printer, Stop, print_text, utf8};
 use super::key_set::KeySet;
 use super::known_types::{Seconds, print_mask_path};
 use super::regroup::{Group, regroup};
-use super::text;
+use super::{message_set, text};
 use crate::catalog::{Field, Kind, Known, Message};
 use crate::wire::{Cursor, Malformed, Piece};
 
@@ -36,6 +36,12 @@ impl<'a> Printer<'a> {
             (Known::Struct, [fields]) => self.structure(message, fields, bytes, out, depth),
             (Known::ListValue, [values]) => self.list_value(values, bytes, out, depth),
             (Known::Value, _) => self.free_value(message, bytes, out, depth),
+            (Known::MessageSet, _) => {
+                out.push(b'{');
+                self.members(message, &message_set::from_items(bytes)?, out, depth, true)?;
+                out.push(b'}');
+                Ok(())
+            }
             // `Empty`; the others have been checked to have these very fields.
             _ => {
                 check_all(bytes)?;
@@ -71,11 +77,16 @@ impl<'a> Printer<'a> {
                 if depth >= super::MAX_DEPTH {
                     return Err(Stop::bad("nested deeper than 100 levels"));
                 }
-                if message.known == Known::None {
-                    self.members(message, value, out, depth + 1, false)?;
-                } else if message.known != Known::Empty {
-                    out.extend_from_slice(b",\"value\":");
-                    self.message(id, value, out, depth + 1)?;
+                match message.known {
+                    Known::None => self.members(message, value, out, depth + 1, false)?,
+                    Known::MessageSet => {
+                        self.members(message, &message_set::from_items(value)?, out, depth + 1, false)?;
+                    }
+                    Known::Empty => {}
+                    _ => {
+                        out.extend_from_slice(b",\"value\":");
+                        self.message(id, value, out, depth + 1)?;
+                    }
                 }
             }
             None if self.options.unknown_any == UnknownAny::Raw => {

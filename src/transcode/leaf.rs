@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::fault::Outcome;
+use super::json_read::complete;
 use crate::catalog::{Field, Kind, Label, Message, Presence, Schema};
 use crate::wire::{close, open, put_varint};
 
@@ -35,11 +37,6 @@ impl<'a> Woven<'a> {
         leaf.path.get(self.level).copied()
     }
 
-    /// Calls back once for each field of the message that has a leaf at it or below it.
-    pub(super) fn indices(&self, mut each: impl FnMut(u16)) {
-        self.groups(|index, _| each(index));
-    }
-
     /// The leaves at or below this field.
     pub(super) fn under(&self, index: u16) -> Option<Woven<'a>> {
         let start = self.leaves.iter().position(|leaf| self.index_of(leaf) == Some(index))?;
@@ -53,41 +50,52 @@ impl<'a> Woven<'a> {
         self.leaves.first().is_some_and(|leaf| leaf.path.len() == self.level)
     }
 
-    fn groups(&self, mut each: impl FnMut(u16, Woven<'a>)) {
-        let one_field = |a: &Leaf<'_>, b: &Leaf<'_>| self.index_of(a) == self.index_of(b);
-        for leaves in self.leaves.chunk_by(one_field) {
-            if let Some(index) = leaves.first().and_then(|leaf| self.index_of(leaf)) {
-                each(index, Woven { leaves, level: self.level + 1, payloads: self.payloads });
-            }
-        }
+    /// The fields of the message that have a leaf at them or below them, each once, with what leads on from there.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (u16, Woven<'a>)> {
+        let (level, payloads) = (self.level, self.payloads);
+        let index_of = move |leaf: &Leaf<'_>| leaf.path.get(level).copied();
+        self.leaves.chunk_by(move |a, b| index_of(a) == index_of(b)).filter_map(move |leaves| {
+            let index = leaves.first().and_then(index_of)?;
+            Some((index, Woven { leaves, level: level + 1, payloads }))
+        })
     }
 
-    /// Writes the fields that the leaves set, except those for which `done` says yes.
-    pub(super) fn emit(&self, schema: &Schema, message: &Message, out: &mut Vec<u8>, done: impl Fn(u16) -> bool) {
-        self.groups(|index, under| {
-            if !done(index)
-                && let Some(field) = message.field(index)
-            {
-                under.emit_field(schema, field, out);
+    /// Writes the fields that the leaves set, except those for which `done` says yes. Fails if a message below lacks a
+    /// field that it must have.
+    pub(super) fn emit(
+        &self,
+        schema: &Schema,
+        message: &Message,
+        out: &mut Vec<u8>,
+        done: impl Fn(u16) -> bool,
+    ) -> Outcome<()> {
+        for (index, under) in self.groups().filter(|(index, _)| !done(*index)) {
+            if let Some(field) = message.field(index) {
+                under.emit_field(schema, field, out).map_err(|fault| fault.within(field.name()))?;
             }
-        });
+        }
+        Ok(())
     }
 
     /// Writes the field that [`Woven::under`] led to.
-    pub(super) fn emit_field(&self, schema: &Schema, field: &Field, out: &mut Vec<u8>) {
+    pub(super) fn emit_field(&self, schema: &Schema, field: &Field, out: &mut Vec<u8>) -> Outcome<()> {
         if self.is_leaf() {
-            return self.emit_values(field, out);
+            self.emit_values(field, out);
+            return Ok(());
         }
-        let Some(id) = field.kind.message() else { return };
+        let Some(id) = field.kind.message() else { return Ok(()) };
+        let message = schema.message(id);
+        complete(message, |index| self.under(index).is_some())?;
         put_varint(out, field.tag.into());
         if let Kind::Group(_) = field.kind {
-            self.emit(schema, schema.message(id), out, |_| false);
+            self.emit(schema, message, out, |_| false)?;
             put_varint(out, u64::from(field.tag) + 1);
         } else {
             let at = open(out);
-            self.emit(schema, schema.message(id), out, |_| false);
+            self.emit(schema, message, out, |_| false)?;
             close(out, at);
         }
+        Ok(())
     }
 
     fn emit_values(&self, field: &Field, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@
 
 mod binding;
 mod fault;
+mod indent;
 mod json_read;
 mod json_write;
 mod key_set;
@@ -17,6 +18,7 @@ mod known_read;
 mod known_types;
 mod known_write;
 mod leaf;
+mod message_set;
 mod number;
 mod regroup;
 mod suggest;
@@ -29,7 +31,7 @@ pub use json_write::{wire_to_json, wire_to_json_field};
 pub use text::text_value;
 pub use weave::weave;
 
-use crate::catalog::{MethodSettings, UnknownFields};
+use crate::catalog::{BytesForm, EnumForm, MethodSettings, UnknownFields};
 
 /// How deep messages may nest, the outermost not counted: protobuf's own limit, so that what passes here is not refused
 /// by the next reader.
@@ -42,6 +44,10 @@ pub struct ReadOptions<'a> {
     pub unknown: UnknownFields,
     /// Query parameters that bind nothing and are no mistake.
     pub ignored_query: &'a [Box<str>],
+    /// Take names of enum values without the enum's own name in front as well ([`EnumForm::ShortName`]).
+    pub short_enums: bool,
+    /// How bytes are written.
+    pub bytes: BytesForm,
 }
 
 /// How JSON is written.
@@ -51,8 +57,12 @@ pub struct PrintOptions {
     pub print_unset: bool,
     /// Print names as in the `.proto` file.
     pub proto_names: bool,
-    /// Print enums as numbers.
-    pub enum_numbers: bool,
+    pub enums: EnumForm,
+    /// Print 64-bit integers up to 2^53-1 either way (what is exact as a double for every reader) as numbers.
+    pub int64_numbers: bool,
+    pub bytes: BytesForm,
+    /// Blanks per level, up to 40 in all; 0: no line breaks and no blanks at all.
+    pub indent: u8,
     pub unknown_any: UnknownAny,
 }
 
@@ -70,13 +80,18 @@ pub enum UnknownAny {
 
 impl Default for ReadOptions<'_> {
     fn default() -> Self {
-        ReadOptions { unknown: UnknownFields::Refuse, ignored_query: &[] }
+        ReadOptions { unknown: UnknownFields::Refuse, ignored_query: &[], short_enums: false, bytes: BytesForm::Base64 }
     }
 }
 
 impl<'a> From<&'a MethodSettings> for ReadOptions<'a> {
     fn from(settings: &'a MethodSettings) -> Self {
-        ReadOptions { unknown: settings.unknown_json_fields, ignored_query: &settings.ignored_query }
+        ReadOptions {
+            unknown: settings.unknown_json_fields,
+            ignored_query: &settings.ignored_query,
+            short_enums: settings.enums == EnumForm::ShortName,
+            bytes: settings.bytes,
+        }
     }
 }
 
@@ -87,7 +102,10 @@ impl From<&MethodSettings> for PrintOptions {
         PrintOptions {
             print_unset: settings.print_unset,
             proto_names: settings.proto_names,
-            enum_numbers: settings.enum_numbers,
+            enums: settings.enums,
+            int64_numbers: settings.int64_numbers,
+            bytes: settings.bytes,
+            indent: settings.indent,
             unknown_any: UnknownAny::Refuse,
         }
     }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::ReadOptions;
 use super::binding::Binder;
 use super::fault::{BadInput, Outcome};
-use super::json_read::{JsonReader, Used, read_whole};
+use super::json_read::{JsonReader, Used, complete, read_whole};
 use super::leaf::Woven;
 use crate::catalog::{Binding, Body, Message, MessageId, Schema};
 use crate::status::FieldViolation;
@@ -32,13 +32,13 @@ pub fn weave(
     out: &mut Vec<u8>,
 ) -> Result<(), BadInput> {
     let body_field = if let Body::Field(index) = binding.body { Some(index) } else { None };
-    let mut binder = Binder::new(schema, input, body_field);
+    let mut binder = Binder::new(schema, options, input, body_field);
     for (index, value) in variables {
         if let Some(path) = binding.variables.get(*index) {
             binder.variable(path, value);
         }
     }
-    binder.query(query.unwrap_or_default(), binding.body != Body::All, options.ignored_query);
+    binder.query(query.unwrap_or_default(), binding.body != Body::All);
     binder.settle();
     if !binder.violations.is_empty() {
         return Err(BadInput::of(binder.violations));
@@ -64,16 +64,17 @@ fn with_body(
             field: String::new(),
             description: "this method takes no request body".into(),
         }])),
-        (Body::None, _) | (_, None) => {
-            woven.emit(schema, message, out, |_| false);
-            Ok(())
-        }
+        (Body::None, _) | (_, None) => complete(message, |index| woven.under(index).is_some())
+            .and_then(|()| woven.emit(schema, message, out, |_| false))
+            .map_err(|fault| fault.in_text(b"")),
         (Body::All, Some(body)) if woven.leaves.is_empty() => super::json_to_wire(schema, input, body, options, out),
         (Body::All, Some(body)) => {
             read_whole(schema, body, options, |reader| reader.object(message, Used::default(), out, 0, Some(woven)))
         }
         (Body::Field(index), Some(body)) => {
-            woven.emit(schema, message, out, |other| other == index);
+            complete(message, |other| other == index || woven.under(other).is_some())
+                .and_then(|()| woven.emit(schema, message, out, |other| other == index))
+                .map_err(|fault| fault.in_text(b""))?;
             read_whole(schema, body, options, |reader| body_field(reader, message, index, woven, out))
         }
     }
@@ -92,7 +93,7 @@ fn body_field<'a>(
     };
     let read = match woven.under(index) {
         Some(under) => reader.woven_field(field, index, &mut Used::default(), &under, out, 0),
-        None if reader.tokens.peek()? == b'n' && !reader.takes_null(field) => Ok(reader.tokens.null()?),
+        None if reader.tokens.peek()? == b'n' && !reader.takes_null(field) => reader.no_value(field),
         None => reader.field(field, out, 0),
     };
     read.map_err(|fault| fault.within(field.name()))

@@ -70,11 +70,20 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Reads a tag: field number (1 to 2^29-1) times 8 plus wire type.
+    /// Reads a tag: field number (1 to 2^29-1) times 8 plus wire type, in at most five bytes.
     #[inline]
     pub fn tag(&mut self) -> Result<u32, Malformed> {
+        if let [byte @ 8..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u32::from(*byte));
+        }
+        self.long_tag()
+    }
+
+    fn long_tag(&mut self) -> Result<u32, Malformed> {
+        let before = self.rest.len();
         match u32::try_from(self.varint()?) {
-            Ok(tag) if tag >= 8 => Ok(tag),
+            Ok(tag) if tag >= 8 && before - self.rest.len() <= 5 => Ok(tag),
             _ => Err(Malformed("a tag has no valid field number")),
         }
     }
@@ -177,6 +186,24 @@ mod tests {
         assert_eq!(cursor.tag(), Ok(0x20));
         assert_eq!(cursor.varint(), Ok(7));
         assert!(cursor.is_empty());
+    }
+
+    #[test]
+    fn a_tag_has_at_most_five_bytes() {
+        for (bytes, tag) in [
+            (&[0x08][..], Ok(8)),
+            (&[0x7f], Ok(0x7f)),
+            (&[0x88, 0x80, 0x80, 0x80, 0x00], Ok(8)),
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f], Ok(u32::MAX)),
+            (&[0x88, 0x80, 0x80, 0x80, 0x80, 0x00], Err(())),
+            (&[0xff, 0xff, 0xff, 0xff, 0x1f], Err(())),
+            (&[0x07], Err(())),
+            (&[0x87, 0x00], Err(())),
+            (&[0x88], Err(())),
+            (&[], Err(())),
+        ] {
+            assert_eq!(Cursor::new(bytes).tag().map_err(drop), tag, "{bytes:x?}");
+        }
     }
 
     #[test]

@@ -64,7 +64,10 @@ pub fn wire_print(data: &[u8]) {
     for id in types() {
         if let Ok(json) = print(id, data) {
             serde_json::from_slice::<serde_json::Value>(&json).expect("JSON");
-            assert!(read(id, &json).is_some(), "{}", String::from_utf8_lossy(&json));
+            let read = json_to_wire(&SCHEMA, id, &json, &ReadOptions::default(), &mut Vec::new());
+            // what a field is required in may come without it; it is not for readers of answers to complain
+            let known = read.as_ref().err().is_none_or(|error| error.message.contains("is required"));
+            assert!(known, "{read:?}: {}", String::from_utf8_lossy(&json));
         }
     }
 }

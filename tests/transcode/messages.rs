@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
+use prost_reflect::{Cardinality, DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
 
 use crate::tape::Tape;
 
@@ -14,7 +14,8 @@ pub fn message(tape: &mut Tape<'_>, descriptor: &MessageDescriptor, depth: usize
         return made;
     }
     for field in descriptor.fields() {
-        if tape.chance(2) && (depth < 5 || field.kind().as_message().is_none()) {
+        let is_set = tape.chance(2) && (depth < 5 || field.kind().as_message().is_none());
+        if is_set || field.cardinality() == Cardinality::Required {
             let value = value_of(tape, &field.kind(), field.is_list(), field.is_map(), depth);
             made.set_field(&field, value);
         }

@@ -155,7 +155,8 @@ fn message(tape: &mut Tape<'_>, at: usize, count: usize, proto2: bool) -> Descri
                 taken[oneof] = true;
                 made.oneof_index = Some(oneof as i32);
             }
-            4 if proto2 => made.label = Some(Label::Required.into()),
+            // not messages: they may hold themselves, and nothing could be given
+            4 if proto2 && made.r#type() != Type::Message => made.label = Some(Label::Required.into()),
             4 if tape.chance(2) => {
                 made.proto3_optional = Some(true);
                 synthetic.push(message.field.len());

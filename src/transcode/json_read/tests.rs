@@ -163,16 +163,84 @@ fn proto2_has_groups_closed_enums_and_extensions() {
         let mut out = Vec::new();
         json_to_wire(&schema, id(&schema, "u.Old"), json.as_bytes(), &ReadOptions::default(), &mut out).map(|()| out)
     };
-    let json =
-        r#"{"name":"","part":{"size":1,"inner":{"loose":[1,2]}},"piece":[{},{"size":0}],"[u.extra]":7,"closed":2}"#;
-    let wire = b"\x0a\0\x2b\x08\x01\x12\x04\x20\x01\x20\x02\x2c\x33\x34\x33\x08\0\x34\xa0\x06\x07\x10\x02";
+    let json = r#"{"name":"","part":{"size":1,"inner":{"name":"n","loose":[1,2]}},"piece":[{},{"size":0}],"[u.extra]":7,"closed":2}"#;
+    let wire = b"\x0a\0\x2b\x08\x01\x12\x07\x0a\x01n\x20\x01\x20\x02\x2c\x33\x34\x33\x08\0\x34\xa0\x06\x07\x10\x02";
     assert_eq!(read(json).as_deref(), Ok(&wire[..]));
-    assert!(read(r#"{"closed":3}"#).expect_err("closed").message.contains("\"3\" is no value of u.Closed"));
+    assert!(read(r#"{"name":"","closed":3}"#).expect_err("closed").message.contains("\"3\" is no value of u.Closed"));
     let mut out = Vec::new();
     wire_to_json(&schema, id(&schema, "u.Old"), wire, &PrintOptions::default(), &mut out).expect("prints");
-    let printed =
-        r#"{"name":"","part":{"size":1,"inner":{"loose":[1,2]}},"piece":[{},{"size":0}],"[u.extra]":7,"closed":"TWO"}"#;
+    let printed = r#"{"name":"","part":{"size":1,"inner":{"name":"n","loose":[1,2]}},"piece":[{},{"size":0}],"[u.extra]":7,"closed":"TWO"}"#;
     assert_eq!(String::from_utf8_lossy(&out), printed);
+}
+
+#[test]
+fn a_message_without_a_required_field_is_refused() {
+    let schema = schema();
+    let read = |json: &str, unknown: UnknownFields| {
+        let options = ReadOptions { unknown, ..ReadOptions::default() };
+        json_to_wire(&schema, id(&schema, "u.Old"), json.as_bytes(), &options, &mut Vec::new())
+    };
+    for (json, message) in [
+        ("{}", "line 1, column 1: name: is required"),
+        (r#" {"closed":1}"#, "line 1, column 2: name: is required"),
+        (r#"{"name":null}"#, "line 1, column 9: name: is required"),
+        (r#"{"name":"a","[u.more]":[{"name":""},{}]}"#, "line 1, column 37: [u.more][1].name: is required"),
+    ] {
+        for unknown in [UnknownFields::Refuse, UnknownFields::Ignore] {
+            assert_eq!(read(json, unknown).map_err(|error| error.message), Err(message.into()), "{json}");
+        }
+    }
+    let part = r#"{"name":"a","part":{"inner":{"name":"b"}}}"#;
+    assert_eq!(read(part, UnknownFields::Refuse), Ok(()));
+}
+
+#[test]
+fn a_set_of_extensions_is_encoded_as_items_and_shown_as_an_object() {
+    let schema = schema();
+    for (json, wire) in [
+        (r#"{"name":"","set":{}}"#, &b"\x0a\0\x42\0"[..]),
+        (r#"{"name":"","set":{"[u.Member.member]":{}}}"#, b"\x0a\0\x42\x07\x0b\x10\xe8\x07\x1a\0\x0c"),
+        (
+            r#"{"name":"","set":{"[u.Member.member]":{"size":1,"inner":{"[u.Member.member]":{"size":2}}}}}"#,
+            b"\x0a\0\x42\x14\x0b\x10\xe8\x07\x1a\x0d\x08\x01\x12\x09\x0b\x10\xe8\x07\x1a\x02\x08\x02\x0c\x0c",
+        ),
+    ] {
+        let (mut read, mut printed) = (Vec::new(), Vec::new());
+        let old = id(&schema, "u.Old");
+        assert_eq!(json_to_wire(&schema, old, json.as_bytes(), &ReadOptions::default(), &mut read), Ok(()));
+        assert_eq!(read, wire, "{json}");
+        assert_eq!(wire_to_json(&schema, old, wire, &PrintOptions::default(), &mut printed), Ok(()));
+        assert_eq!(String::from_utf8_lossy(&printed), json);
+    }
+    let any = r#"{"@type":"x/u.Set","[u.Member.member]":{"size":1}}"#;
+    let (mut read, mut printed) = (Vec::new(), Vec::new());
+    let id = id(&schema, "google.protobuf.Any");
+    assert_eq!(json_to_wire(&schema, id, any.as_bytes(), &ReadOptions::default(), &mut read), Ok(()));
+    assert_eq!(read, b"\x0a\x07x/u.Set\x12\x09\x0b\x10\xe8\x07\x1a\x02\x08\x01\x0c");
+    assert_eq!(wire_to_json(&schema, id, &read, &PrintOptions::default(), &mut printed), Ok(()));
+    assert_eq!(String::from_utf8_lossy(&printed), any);
+    assert!(
+        json_to_wire(&schema, id, &any.replace("size", "sise").into_bytes(), &ReadOptions::default(), &mut read)
+            .is_err()
+    );
+}
+
+#[test]
+fn short_names_and_hexadecimal_bytes_are_read_if_the_options_say_so() {
+    let schema = schema();
+    let read = |name: &str, json: &str, options: &ReadOptions<'_>| {
+        let mut out = Vec::new();
+        json_to_wire(&schema, id(&schema, name), json.as_bytes(), options, &mut out).map(|()| out)
+    };
+    let short = ReadOptions { short_enums: true, ..ReadOptions::default() };
+    let names = r#"{"name":"","shades":["DARK","SHADE_NONE","SHADE_DARK","NONE"]}"#;
+    assert_eq!(read("u.Old", names, &short).as_deref(), Ok(&b"\x0a\0\x48\x01\x48\0\x48\x01\x48\0"[..]));
+    assert!(read("u.Old", names, &ReadOptions::default()).is_err());
+    assert!(read("u.Old", r#"{"name":"","shades":["SHADE_"]}"#, &short).is_err());
+    let hex = ReadOptions { bytes: BytesForm::Hex, ..ReadOptions::default() };
+    assert_eq!(read("t.Book", r#"{"cover":"00fF"}"#, &hex).as_deref(), Ok(&b"\x6a\x02\0\xff"[..]));
+    let refused = read("t.Book", r#"{"cover":"+/8="}"#, &hex).expect_err("base64");
+    assert!(refused.message.contains("line 1, column 10: cover: not hexadecimal digits"), "{refused}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::catalog::BytesForm;
 use crate::transcode::tests::{id, schema};
 use crate::transcode::{ReadOptions, UnknownAny, json_to_wire};
 
@@ -108,15 +109,50 @@ fn an_any_of_an_unknown_type_can_be_printed_raw() {
 
 #[test]
 fn options_change_names_numbers_and_unset_fields() {
-    let options = PrintOptions { proto_names: true, enum_numbers: true, ..PrintOptions::default() };
+    let options = PrintOptions { proto_names: true, enums: EnumForm::Number, ..PrintOptions::default() };
     assert_eq!(print_as("t.Book", b"\x10\x01\x18\x01", &options).as_deref(), Ok(r#"{"page_count":"1","color":1}"#));
+    let options = PrintOptions { enums: EnumForm::ShortName, ..PrintOptions::default() };
+    let shades = print_as("u.Old", b"\x48\0\x48\x01\x48\x07", &options);
+    assert_eq!(shades.as_deref(), Ok(r#"{"shades":["NONE","DARK"]}"#));
+    assert_eq!(print_as("t.Book", b"\x18\x01", &options).as_deref(), Ok(r#"{"color":"RED"}"#));
     let options = PrintOptions { print_unset: true, ..PrintOptions::default() };
     let json = r#"{"born":0,"name":""}"#;
     assert_eq!(print_as("t.Author", b"\x10\x00", &options).as_deref(), Ok(json));
     let old = print_as("u.Old", b"", &options);
-    assert_eq!(old.as_deref(), Ok(r#"{"many":[],"loose":[],"piece":[],"byName":{}}"#));
+    assert_eq!(old.as_deref(), Ok(r#"{"many":[],"loose":[],"piece":[],"byName":{},"shades":[]}"#));
     let book = print_as("t.Book", b"", &options).expect("prints");
     assert!(serde_json::from_str::<serde_json::Value>(&book).is_ok_and(|book| book["marks"] == serde_json::json!([])));
+}
+
+#[test]
+fn integers_are_numbers_as_far_as_every_reader_can_hold_them() {
+    let print = |name: &str, value: u64| {
+        let (schema, mut wire) = (schema(), Vec::new());
+        let (_, field) = schema.message(id(&schema, "t.Book")).field_by_name(name).expect(name);
+        crate::wire::put_uint(&mut wire, field.number, value);
+        print_as("t.Book", &wire, &PrintOptions { int64_numbers: true, ..PrintOptions::default() }).expect(name)
+    };
+    const SAFE: u64 = (1 << 53) - 1;
+    assert_eq!(print("pageCount", SAFE), r#"{"pageCount":9007199254740991}"#);
+    assert_eq!(print("pageCount", SAFE + 1), r#"{"pageCount":"9007199254740992"}"#);
+    assert_eq!(print("pageCount", (SAFE as i64).wrapping_neg() as u64), r#"{"pageCount":-9007199254740991}"#);
+    assert_eq!(print("pageCount", i64::MIN as u64), r#"{"pageCount":"-9223372036854775808"}"#);
+    assert_eq!(print("serial", SAFE), r#"{"serial":9007199254740991}"#);
+    assert_eq!(print("serial", u64::MAX), r#"{"serial":"18446744073709551615"}"#);
+    let options = PrintOptions { int64_numbers: true, ..PrintOptions::default() };
+    assert_eq!(print_as("t.Book", b"\xda\x01\x02\x08\x07", &options).as_deref(), Ok(r#"{"count":7}"#), "a wrapper");
+}
+
+#[test]
+fn bytes_have_the_form_that_the_options_name_and_lines_their_blanks() {
+    for (bytes, json) in [(BytesForm::Base64, "+/8="), (BytesForm::Base64Url, "-_8"), (BytesForm::Hex, "fbff")] {
+        let options = PrintOptions { bytes, ..PrintOptions::default() };
+        let printed = print_as("t.Book", b"\x6a\x02\xfb\xff", &options);
+        assert_eq!(printed.as_deref(), Ok(&*format!("{{\"cover\":\"{json}\"}}")));
+    }
+    let options = PrintOptions { indent: 2, ..PrintOptions::default() };
+    let printed = print_as("t.Book", b"\x0a\x01a\x2a\x02\x01\x02", &options);
+    assert_eq!(printed.as_deref(), Ok("{\n  \"title\": \"a\",\n  \"marks\": [\n    1,\n    2\n  ]\n}"));
 }
 
 #[test]

@@ -173,6 +173,38 @@ fn a_query_beside_a_whole_body_and_a_body_without_a_rule_are_refused() {
 }
 
 #[test]
+fn a_required_field_may_come_from_anywhere_but_must_come() {
+    let schema = schema();
+    let old = id(&schema, "u.Old");
+    let name = schema.message(old).field_by_name("name").expect("name").0;
+    let part = schema.message(old).field_by_name("part").expect("part").0;
+    let call = |variable: Option<&'static str>, query: &str, body: Body, text: &str| {
+        let mut binding = Binding { body, ..rule(&schema, &[], "") };
+        binding.variables = variable.iter().map(|_| FieldPath([name].into())).collect();
+        let values: Vec<_> = variable.iter().map(|value| (0, Cow::Borrowed(*value))).collect();
+        let options = ReadOptions::default();
+        let woven =
+            weave(&schema, old, &binding, &values, Some(query), Some(text.as_bytes()), &options, &mut Vec::new());
+        woven.map_err(|error| error.message)
+    };
+    let missing = |field: &str| Err(format!("{field}: is required"));
+    assert_eq!(call(None, "name=x", Body::None, ""), Ok(()));
+    assert_eq!(call(None, "closed=ONE", Body::None, ""), missing("name"));
+    assert_eq!(call(None, "name=x&part.inner.closed=ONE", Body::None, ""), missing("part.inner.name"));
+    assert_eq!(call(Some("x"), "", Body::All, "{}"), Ok(()));
+    assert_eq!(call(None, "", Body::All, ""), missing("name"));
+    assert_eq!(call(None, "", Body::All, "{}"), missing("line 1, column 1: name"));
+    assert_eq!(call(None, "", Body::Field(name), r#""x""#), Ok(()));
+    assert_eq!(call(None, "", Body::Field(name), ""), missing("name"));
+    assert_eq!(call(None, "", Body::Field(name), "null"), missing("line 1, column 1: name"));
+    assert_eq!(call(None, "", Body::Field(part), "{}"), missing("name"));
+    assert_eq!(
+        call(Some("x"), "", Body::Field(part), r#"{"inner":{}}"#),
+        missing("line 1, column 10: part.inner.name")
+    );
+}
+
+#[test]
 fn hostile_queries_cost_little() {
     let deep = format!("author{}.name=x", ".teacher".repeat(10_000));
     assert_eq!(violations(&[], &deep, "", "").len(), 1);

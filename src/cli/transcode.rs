@@ -1,0 +1,115 @@
+//! `transom transcode`: one message from one form to another, by the code that the edge runs.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::flags::CatalogFlags;
+use super::report;
+use crate::catalog::{Catalog, MessageId, Mistake};
+use crate::config;
+use crate::transcode::{PrintOptions, ReadOptions, json_to_wire, wire_to_json};
+use crate::wire::closest;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  echo '{\"name\": \"joe\"}' | transom transcode --proto-path protos --type helloworld.HelloRequest --to binary >joe.bin
+  transom transcode --proto-path protos --type helloworld.HelloRequest --from binary <joe.bin
+  transom transcode --proto-path protos --type helloworld.HelloRequest --from text --to json <joe.txt
+
+Exit codes: 0 done; 1 the input is no such message; 2 bad usage or catalog";
+
+#[derive(Debug, Args)]
+pub(super) struct TranscodeFlags {
+    #[command(flatten)]
+    catalog: CatalogFlags,
+
+    /// Full name of the message type, as pkg.Message
+    #[arg(long = "type", value_name = "TYPE")]
+    name: String,
+
+    /// Form of the standard input
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Json)]
+    from: Form,
+
+    /// Form of the standard output
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Json)]
+    to: Form,
+
+    /// Blanks per level of JSON; 0: all in one line
+    #[arg(long, value_name = "0-8", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=8))]
+    indent: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Protobuf's JSON mapping
+    Json,
+    /// Protobuf's encoding
+    Binary,
+    /// Protobuf's text format
+    Text,
+}
+
+pub(super) fn run(flags: TranscodeFlags) -> ExitCode {
+    let TranscodeFlags { catalog, name, from, to, indent } = flags;
+    let complete = match catalog.origin().load().and_then(|settled| config::complete(&settled.catalogs)) {
+        Ok(complete) => complete,
+        Err(mistakes) => return report::refused(&mistakes),
+    };
+    let found = complete.catalogs.iter().find_map(|catalog| Some((catalog, catalog.schema.find(&name)?)));
+    let Some((catalog, id)) = found else {
+        let names = complete.catalogs.iter().flat_map(|catalog| &catalog.schema.messages).map(|message| &*message.name);
+        let mut mistake = Mistake::new(format!("no catalog has a message type {name:?}"));
+        mistake.hint = closest(&name, names).map(|near| format!("did you mean {near:?}?"));
+        return report::refused(&[mistake]);
+    };
+    let mut input = Vec::new();
+    if let Err(error) = std::io::stdin().lock().read_to_end(&mut input) {
+        return report::failed(format!("the standard input cannot be read: {error}"));
+    }
+    let output = to_wire(catalog, id, from, input).and_then(|wire| match (from, to) {
+        // printed for the check alone
+        (Form::Binary, Form::Binary) => to_text(catalog, id, &wire).map(|_| wire),
+        (_, Form::Binary) => Ok(wire),
+        (_, Form::Json) => to_json(catalog, id, indent, &wire),
+        (_, Form::Text) => to_text(catalog, id, &wire),
+    });
+    match output.map(|bytes| std::io::stdout().lock().write_all(&bytes)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Ok(Err(error)) => report::failed(format!("the standard output cannot be written: {error}")),
+        Err(why) => report::failed(why),
+    }
+}
+
+fn to_wire(catalog: &Catalog, id: MessageId, from: Form, input: Vec<u8>) -> Result<Vec<u8>, String> {
+    match from {
+        Form::Binary => Ok(input),
+        Form::Json => {
+            let mut wire = Vec::new();
+            let read = json_to_wire(&catalog.schema, id, &input, &ReadOptions::default(), &mut wire);
+            read.map(|()| wire).map_err(|bad| bad.to_string())
+        }
+        Form::Text => {
+            let text = std::str::from_utf8(&input).map_err(|_| "the text is not UTF-8".to_owned())?;
+            let read = catalog.text_to_wire(&catalog.schema.message(id).name, text, "<stdin>");
+            read.map_err(|mistake| mistake.to_string())
+        }
+    }
+}
+
+fn to_json(catalog: &Catalog, id: MessageId, indent: u8, wire: &[u8]) -> Result<Vec<u8>, String> {
+    let mut json = Vec::new();
+    let options = PrintOptions { indent, ..PrintOptions::default() };
+    let printed = wire_to_json(&catalog.schema, id, wire, &options, &mut json);
+    printed.map_err(|bad| format!("not an encoded {}: {bad}", catalog.schema.message(id).name))?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn to_text(catalog: &Catalog, id: MessageId, wire: &[u8]) -> Result<Vec<u8>, String> {
+    let text = catalog.wire_to_text(&catalog.schema.message(id).name, wire);
+    text.map(String::into_bytes).map_err(|mistake| mistake.to_string())
+}

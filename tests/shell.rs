@@ -1,0 +1,85 @@
+//! `transom transcode`, driven as a shell drives it: by arguments, standard input and output, and exit code.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const SHOP: &str = r#"syntax = "proto3";
+package shop;
+message Item { string name = 1; int64 price = 2; repeated string tags = 3; }
+"#;
+
+/// Runs the verb on this input, with a catalog of one file.
+fn transcode(arguments: &[&str], input: &[u8]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("shop.proto"), SHOP).expect("written");
+    let mut running = Command::new(env!("CARGO_BIN_EXE_transom"))
+        .args(["transcode", "--proto-path", "."])
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    // a verb that refuses its arguments does not read its input
+    let _ = running.stdin.take().expect("piped").write_all(input);
+    running.wait_with_output().expect("ends")
+}
+
+const ITEM: [&str; 2] = ["--type", "shop.Item"];
+const JSON: &str = r#"{"name":"cup","price":"9007199254740993","tags":["a","b"]}"#;
+const BINARY: &[u8] = b"\x0a\x03cup\x10\x81\x80\x80\x80\x80\x80\x80\x10\x1a\x01a\x1a\x01b";
+const TEXT: &str = "name: \"cup\"\nprice: 9007199254740993\ntags: [\"a\", \"b\"]\n";
+
+#[test]
+fn a_message_goes_from_every_form_to_every_form() {
+    let line = format!("{JSON}\n");
+    let forms = [("json", line.as_bytes()), ("binary", BINARY), ("text", TEXT.as_bytes())];
+    for (from, input) in forms {
+        for (to, expected) in forms {
+            let output = transcode(&[&ITEM[..], &["--from", from, "--to", to]].concat(), input);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{from} to {to}: {told}");
+            let shown = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.stdout, expected, "{from} to {to}: {shown}");
+        }
+    }
+    let output = transcode(&[&ITEM[..], &["--indent", "2"]].concat(), b"{\"name\":\"cup\"}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\n  \"name\": \"cup\"\n}\n");
+}
+
+#[test]
+fn a_message_that_does_not_fit_ends_with_1_and_its_place() {
+    for (from, to, input, told) in [
+        ("json", "binary", &b"{\"name\": \"cup\",\n \"prize\": 1}"[..], "line 2, column 2: prize: no such field"),
+        ("json", "json", b"", "line 1, column 1"),
+        ("binary", "json", b"\x0a\x05cup", "cut short"),
+        ("binary", "binary", b"\x0a\x05cup", "not an encoded shop.Item"),
+        ("binary", "text", b"\x0a\x01\xff", "not an encoded shop.Item"),
+        ("text", "json", b"name: \"cup\"\nprize: 1", "<stdin>:2:1"),
+        ("text", "json", &b"a {".repeat(200), "nested deeper than 100 levels"),
+        ("text", "json", b"\xff", "not UTF-8"),
+    ] {
+        let output = transcode(&[&ITEM[..], &["--from", from, "--to", to]].concat(), input);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{from} to {to}: {stderr}");
+        assert!(stderr.contains(told), "{from} to {to}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn bad_usage_ends_with_2() {
+    for (arguments, told) in [
+        (&["--type", "shop.Itme"][..], "did you mean \"shop.Item\"?"),
+        (&["--from", "json"], "--type"),
+        (&["--type", "shop.Item", "--to", "yaml"], "yaml"),
+        (&["--type", "shop.Item", "--indent", "9"], "9"),
+        (&["--type", "shop.Item", "--proto", "nope.proto"], "nope.proto"),
+    ] {
+        let output = transcode(arguments, b"{}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(told), "{arguments:?}: {stderr}");
+    }
+}
