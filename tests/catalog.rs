@@ -208,6 +208,21 @@ service S { rpc A(M) returns (google.api.HttpBody); }
 }
 
 #[test]
+fn sources_say_what_is_packed() {
+    let text = |syntax: &str| {
+        let fields =
+            "repeated int32 y = 1 [packed = true]; repeated int32 n = 2 [packed = false]; repeated int32 d = 3;";
+        format!("syntax = \"{syntax}\"; message M {{ {fields} }} service S {{ rpc A(M) returns (M); }}")
+    };
+    for (syntax, by_default) in [("proto2", false), ("proto3", true)] {
+        let schema = Tree::new(&[("a.proto", &text(syntax))]).load().catalog.schema;
+        let message = schema.message(schema.find("M").unwrap());
+        let packed: Vec<_> = message.fields.iter().map(|field| (field.packed, field.tag & 7)).collect();
+        assert_eq!(packed, [(true, 2), (false, 0), (by_default, if by_default { 2 } else { 0 })]);
+    }
+}
+
+#[test]
 fn a_stale_descriptor_proto_in_the_tree_does_no_harm() {
     let tree = Tree::shop();
     tree.write("google/protobuf/descriptor.proto", b"syntax = \"proto2\"; package google.protobuf; message Stale [");

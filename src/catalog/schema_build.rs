@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use prost_reflect::{
     DescriptorPool, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind as PoolKind, MessageDescriptor, Syntax,
 };
+use prost_types::FieldDescriptorProto;
 
 use super::mistake::{Mistake, Place};
 use super::name_index::NameIndex;
@@ -129,7 +130,8 @@ fn plain(field: &FieldDescriptor, oneof: Option<u16>) -> Written<'_> {
         is_map: field.is_map(),
         is_group: field.is_group(),
         is_required: field.is_required(),
-        is_packed: field.is_packed(),
+        // prost-reflect looks before it reads the options of a source
+        is_packed: said_packed(field.field_descriptor_proto()).unwrap_or_else(|| field.is_packed()),
         has_presence: field.supports_presence(),
         oneof,
         syntax: field.parent_file().syntax(),
@@ -146,11 +148,15 @@ fn extended(extension: &ExtensionDescriptor) -> Written<'_> {
         is_map: extension.is_map(),
         is_group: extension.is_group(),
         is_required: false,
-        is_packed: extension.is_packed(),
+        is_packed: said_packed(extension.field_descriptor_proto()).unwrap_or_else(|| extension.is_packed()),
         has_presence: extension.supports_presence(),
         oneof: None,
         syntax: extension.parent_file().syntax(),
     }
+}
+
+fn said_packed(field: &FieldDescriptorProto) -> Option<bool> {
+    field.options.as_ref().and_then(|options| options.packed)
 }
 
 fn scalar_kind(kind: &PoolKind) -> Option<Kind> {
@@ -251,8 +257,8 @@ mod tests {
     use super::*;
     use prost_types::field_descriptor_proto::{Label as L, Type as T};
     use prost_types::{
-        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FieldOptions,
-        FileDescriptorProto, OneofDescriptorProto, descriptor_proto::ExtensionRange,
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldOptions, FileDescriptorProto,
+        OneofDescriptorProto, descriptor_proto::ExtensionRange,
     };
 
     fn field(name: &str, number: i32, kind: T, label: L) -> FieldDescriptorProto {
