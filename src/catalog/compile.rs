@@ -11,6 +11,7 @@ use prost_reflect::{DescriptorError, DescriptorPool};
 use prost_types::FileDescriptorProto;
 
 use super::diagnose;
+use super::editions::{Overrides, Parsed};
 use super::gather::{Gathered, read_text};
 use super::mistake::{Mistake, Place};
 use super::unit::{Origin, Unit, file_tag, parse_text, without};
@@ -26,6 +27,8 @@ const MAX_REBUILDS: usize = 8;
 pub(super) struct Linked {
     pub pool: DescriptorPool,
     pub units: Vec<Unit>,
+    /// What files of editions mean beyond what the pool says.
+    pub overrides: Overrides,
 }
 
 /// What a file imports beyond what it says.
@@ -66,7 +69,9 @@ pub(super) fn link(gathered: Gathered) -> Result<Linked, Vec<Mistake>> {
         }
         return Err(linker.mistakes);
     }
-    Ok(Linked { pool: linker.pool, units })
+    let mut overrides = Overrides::default();
+    units.iter().for_each(|unit| overrides.absorb(&unit.overrides));
+    Ok(Linked { pool: linker.pool, units, overrides })
 }
 
 /// Sorts files so that each comes after what it imports. Files that import themselves by some way come back with a
@@ -197,7 +202,7 @@ impl Linker {
     }
 
     fn explain_text(&mut self, unit: &Unit, text: &str, first: DescriptorError) -> Vec<Mistake> {
-        let Ok(file) = parse_text(&unit.name, &unit.shown, text) else {
+        let Ok(Parsed { file, .. }) = parse_text(&unit.name, &unit.shown, text) else {
             return diagnose::mistakes(&first, &unit.shown, "");
         };
         let bytes = self.flattened(unit, &FileDescriptorProto::encode_to_vec(&file));

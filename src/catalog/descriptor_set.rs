@@ -7,19 +7,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use prost_types::FileDescriptorProto;
+use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
+use super::editions::{self, Edition, Lowered};
 use super::gather::Gathered;
 use super::mistake::{Mistake, Place};
 use super::records::{Damaged, Records, Value};
 use super::sound;
-use super::unit::{Origin, Unit, editions_refused, file_tag, spot_of, without};
+use super::unit::{Origin, Unit, file_tag, spot_of, without};
 
 /// Field number of `FileDescriptorSet.file`.
 const FILE: u32 = 1;
-
-/// Faults that are reported of one file.
-const MAX_FAULTS: usize = 10;
 
 /// What has to be known of a file before it is decoded.
 #[derive(Default)]
@@ -92,26 +90,45 @@ fn file(bytes: &Bytes, set: &str, number: usize) -> Result<Unit, (Box<str>, Vec<
         }
     };
     let info = file.source_code_info.as_ref();
-    if head.editions || (head.edition.is_some() && file.syntax.is_none()) {
-        let (line, column) = match spot_of(info, &[file_tag::EDITION as i32]) {
-            (0, _) => spot_of(info, &[file_tag::SYNTAX as i32]),
-            spot => spot,
-        };
-        let edition = head.edition.map_or("?".to_owned(), edition_name);
-        let place = Place::new(Arc::clone(&shown), line, column);
-        return Err((name, vec![editions_refused(&edition).at(place)]));
-    }
+    let is_edition = head.editions || (head.edition.is_some() && file.syntax.is_none());
+    let lowered = match is_edition.then(|| edition(&head, info, &shown)).transpose() {
+        Ok(None) => None,
+        Ok(Some(edition)) => match editions::lower(edition, &file, bytes) {
+            Ok(lowered) => Some(lowered),
+            Err(faults) => return Err((name, sound::complaints(faults, info, &shown))),
+        },
+        Err(mistake) => return Err((name, vec![*mistake])),
+    };
+    let whole = lowered.as_ref().map_or_else(|| bytes.clone(), |lowered| Bytes::from(lowered.bytes.clone()));
+    let file = match lowered.as_ref().map(|lowered| FileDescriptorProto::decode(&lowered.bytes[..])) {
+        None => file,
+        Some(Ok(lowered)) => lowered,
+        Some(Err(error)) => {
+            let text = format!("the descriptor is damaged: {error}");
+            return Err((name, vec![Mistake::new(text).at(at_file())]));
+        }
+    };
     let faults = sound::inspect(&file);
     if !faults.is_empty() {
-        let mistakes = faults.into_iter().take(MAX_FAULTS).map(|fault| {
-            let (line, column) = spot_of(info, &fault.path);
-            Mistake::new(fault.text).at(Place::new(Arc::clone(&shown), line, column))
-        });
-        return Err((name, mistakes.collect()));
+        return Err((name, sound::complaints(faults, file.source_code_info.as_ref(), &shown)));
     }
-    let slim = without(bytes, &[file_tag::SOURCE_INFO]);
-    let unit = Unit::new(shown, Origin::Set(bytes.clone()), file, Some(slim));
-    Ok(Unit { offered: true, ..unit })
+    let slim = without(&whole, &[file_tag::SOURCE_INFO]);
+    let unit = Unit::new(shown, Origin::Set(whole), file, Some(slim));
+    let Lowered { overrides, unsettled, .. } = lowered.unwrap_or_default();
+    Ok(Unit { offered: true, overrides, unsettled, ..unit })
+}
+
+/// The edition of a file that is in one.
+fn edition(head: &Head, info: Option<&SourceCodeInfo>, shown: &Arc<str>) -> Result<Edition, Box<Mistake>> {
+    if let Some(edition) = head.edition.and_then(Edition::from_number) {
+        return Ok(edition);
+    }
+    let (line, column) = match spot_of(info, &[file_tag::EDITION as i32]) {
+        (0, _) => spot_of(info, &[file_tag::SYNTAX as i32]),
+        spot => spot,
+    };
+    let name = head.edition.map_or("?".to_owned(), edition_name);
+    Err(Box::new(editions::unknown_edition(&name).at(Place::new(Arc::clone(shown), line, column))))
 }
 
 // === impl Head ===
@@ -132,12 +149,14 @@ impl Head {
     }
 }
 
-/// The editions of descriptor.proto's `Edition` are numbered so that 1000 is 2023, 1001 is 2024.
+/// The word for an edition, by its number in descriptor.proto's `Edition`.
 fn edition_name(number: u64) -> String {
     match number {
         998 => "proto2".to_owned(),
         999 => "proto3".to_owned(),
-        1000..=1100 => (number + 1023).to_string(),
+        1000 | 1001 => (number + 1023).to_string(),
+        1002 => "2026".to_owned(),
+        9999 => "UNSTABLE".to_owned(),
         _ => format!("number {number}"),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::bundled;
 use super::descriptor_set;
 use super::mistake::{Mistake, Place};
+use super::modern_descriptor;
 use super::source::Source;
 use super::unit::{Origin, Unit};
 use crate::wire::closest;
@@ -193,7 +194,7 @@ impl Gatherer<'_> {
             readings.push(Reading { name, path, offered });
         } else if let Some(unit) = self.set_units.remove(&name) {
             fresh.push(unit);
-        } else if let Some(text) = bundled::text(&name) {
+        } else if let Some(text) = bundled::text(&name).or_else(|| modern_descriptor::stand_in(&name)) {
             match Unit::parse(&name, format!("{name} (bundled)").into(), text, Origin::Bundled(text)) {
                 Ok(unit) => fresh.push(Unit { offered, ..unit }),
                 Err(mistakes) => self.gathered.mistakes.extend(mistakes),

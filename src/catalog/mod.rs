@@ -5,9 +5,11 @@ mod bundled;
 mod compile;
 mod descriptor_set;
 mod diagnose;
+mod editions;
 mod gather;
 mod http_rule;
 mod mistake;
+mod modern_descriptor;
 mod name_index;
 mod records;
 mod schema;
@@ -57,6 +59,7 @@ pub struct Catalog {
     pub auto_mapping: bool,
     /// Calls of methods that the catalog does not have: passed on as they are, or refused.
     pub pass_unknown_methods: bool,
-    /// The descriptor set that it was made of, serialized: for the slow path and for reflection.
+    /// The descriptor set that it was made of, serialized: for the slow path and for reflection. Files of editions are in
+    /// it as the files of syntax proto2 or proto3 that they were lowered to.
     pub descriptor_set: bytes::Bytes,
 }

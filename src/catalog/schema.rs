@@ -54,7 +54,8 @@ pub struct Field {
     pub presence: Presence,
     /// The real oneof that it belongs to, numbered within its message.
     pub oneof: Option<u16>,
-    /// Whether a string is checked to be UTF-8 when read from the wire (proto2 strings are not).
+    /// Whether a string is checked to be UTF-8 when read from the wire (proto2 strings are not, nor those of editions with
+    /// `utf8_validation = NONE`).
     pub check_utf8: bool,
 }
 
@@ -88,7 +89,7 @@ pub enum Kind {
     Bytes,
     Enum(EnumId),
     Message(MessageId),
-    /// Delimited encoding: start and end tags.
+    /// Delimited encoding, start and end tags: proto2 groups, `message_encoding = DELIMITED` of editions.
     Group(MessageId),
 }
 
@@ -101,11 +102,11 @@ pub enum Label {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// proto3 scalars: the zero value and absence are the same.
+    /// proto3 scalars, and those of editions by `field_presence = IMPLICIT`: the zero value and absence are the same.
     Implicit,
     /// `optional`, messages, members of oneofs: a zero value that is set is written.
     Explicit,
-    /// proto2 `required`.
+    /// proto2 `required`, `field_presence = LEGACY_REQUIRED` of editions.
     Required,
 }
 
@@ -135,7 +136,8 @@ pub struct Enum {
     pub name: Box<str>,
     /// As declared; aliases included, the first of a number is the one printed.
     pub values: Box<[EnumValue]>,
-    /// A closed enum (proto2) refuses numbers it does not know.
+    /// A closed enum (of a proto2 file, or by `enum_type = CLOSED` of editions) refuses numbers it does not know. It is the
+    /// enum's own word that counts, whatever the file of the field that uses it says.
     pub closed: bool,
     /// `google.protobuf.NullValue`, written `null`.
     pub is_null_value: bool,

@@ -8,6 +8,7 @@ use prost_reflect::{
 };
 use prost_types::FieldDescriptorProto;
 
+use super::editions::Overrides;
 use super::mistake::{Mistake, Place};
 use super::name_index::NameIndex;
 use super::schema::{
@@ -15,9 +16,11 @@ use super::schema::{
 };
 
 /// What is numbered so far: every message and enum of the pool by its full name.
-struct Numbers {
+struct Numbers<'a> {
     messages: HashMap<String, MessageId>,
     enums: HashMap<String, EnumId>,
+    /// What files of editions mean beyond what the pool says.
+    overrides: &'a Overrides,
 }
 
 /// What fields and extensions have in common, so that one function turns either into a [`Field`].
@@ -33,7 +36,7 @@ struct Written<'a> {
     is_packed: bool,
     has_presence: bool,
     oneof: Option<u16>,
-    syntax: Syntax,
+    check_utf8: bool,
 }
 
 // === impl Schema ===
@@ -44,12 +47,18 @@ impl Schema {
     /// Fails only on a message with more than 65,535 fields, which protobuf's own runtimes refuse as well: field indices
     /// have 16 bits here.
     pub fn build(pool: &DescriptorPool) -> Result<Schema, Mistake> {
+        Schema::build_with(pool, &Overrides::default())
+    }
+
+    /// The same for a pool with files of editions, which hold more than descriptors of syntax proto2 and proto3 can say.
+    pub(super) fn build_with(pool: &DescriptorPool, overrides: &Overrides) -> Result<Schema, Mistake> {
         let numbers = Numbers {
             messages: (0..).map(MessageId).zip(pool.all_messages()).map(|(id, m)| (m.full_name().into(), id)).collect(),
+            overrides,
             enums: (0..).map(EnumId).zip(pool.all_enums()).map(|(id, e)| (e.full_name().into(), id)).collect(),
         };
         let messages = pool.all_messages().map(|m| numbers.message(&m)).collect::<Result<Box<[Message]>, Mistake>>()?;
-        let enums: Box<[Enum]> = pool.all_enums().map(|e| enumeration(&e)).collect();
+        let enums: Box<[Enum]> = pool.all_enums().map(|e| enumeration(&e, overrides)).collect();
         Ok(Schema {
             message_names: NameIndex::new(messages.iter().enumerate().map(|(i, m)| (&*m.name, i))),
             enum_names: NameIndex::new(enums.iter().enumerate().map(|(i, e)| (&*e.name, i))),
@@ -61,15 +70,15 @@ impl Schema {
 
 // === impl Numbers ===
 
-impl Numbers {
+impl Numbers<'_> {
     fn message(&self, message: &MessageDescriptor) -> Result<Message, Mistake> {
         let real: Vec<_> =
             message.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| oneof.path().to_vec()).collect();
         let plain = message.fields().map(|field| {
             let oneof = field.containing_oneof().and_then(|o| real.iter().position(|path| *path == o.path()));
-            self.field(plain(&field, oneof.map(|at| at as u16)))
+            self.field(plain(&field, oneof.map(|at| at as u16), self.overrides))
         });
-        let extensions = message.extensions().map(|extension| self.field(extended(&extension)));
+        let extensions = message.extensions().map(|extension| self.field(extended(&extension, self.overrides)));
         let mut fields: Vec<Field> = plain.chain(extensions).flatten().collect();
         fields.sort_by_key(|field| field.number);
         fields.dedup_by_key(|field| field.number);
@@ -122,12 +131,14 @@ impl Numbers {
             packed,
             presence,
             oneof: field.oneof,
-            check_utf8: kind == Kind::String && field.syntax != Syntax::Proto2,
+            check_utf8: kind == Kind::String && field.check_utf8,
         })
     }
 }
 
-fn plain(field: &FieldDescriptor, oneof: Option<u16>) -> Written<'_> {
+fn plain<'a>(field: &'a FieldDescriptor, oneof: Option<u16>, overrides: &Overrides) -> Written<'a> {
+    let name = field.full_name();
+    let is_message = matches!(field.kind(), PoolKind::Message(_));
     Written {
         json_name: field.json_name(),
         name: field.name(),
@@ -138,13 +149,14 @@ fn plain(field: &FieldDescriptor, oneof: Option<u16>) -> Written<'_> {
         is_group: field.is_group(),
         is_required: field.is_required(),
         is_packed: is_packed(field.field_descriptor_proto(), &field.parent_file()),
-        has_presence: field.supports_presence(),
+        has_presence: field.supports_presence() && (is_message || !overrides.is_implicit(name)),
         oneof,
-        syntax: field.parent_file().syntax(),
+        check_utf8: overrides.check_utf8(name).unwrap_or_else(|| field.parent_file().syntax() != Syntax::Proto2),
     }
 }
 
-fn extended(extension: &ExtensionDescriptor) -> Written<'_> {
+fn extended<'a>(extension: &'a ExtensionDescriptor, overrides: &Overrides) -> Written<'a> {
+    let by_syntax = || extension.parent_file().syntax() != Syntax::Proto2;
     Written {
         json_name: extension.json_name(),
         name: extension.json_name(),
@@ -157,7 +169,7 @@ fn extended(extension: &ExtensionDescriptor) -> Written<'_> {
         is_packed: is_packed(extension.field_descriptor_proto(), &extension.parent_file()),
         has_presence: extension.supports_presence(),
         oneof: None,
-        syntax: extension.parent_file().syntax(),
+        check_utf8: overrides.check_utf8(extension.full_name()).unwrap_or_else(by_syntax),
     }
 }
 
@@ -206,7 +218,7 @@ fn index_fields(fields: &[Field]) -> NameIndex {
     NameIndex::new(entries.into_iter())
 }
 
-fn enumeration(written: &EnumDescriptor) -> Enum {
+fn enumeration(written: &EnumDescriptor, overrides: &Overrides) -> Enum {
     // `values()` comes in the order of the numbers; which alias is printed depends on the order of declaration.
     let declared = &written.enum_descriptor_proto().value;
     let values: Box<[EnumValue]> =
@@ -219,7 +231,9 @@ fn enumeration(written: &EnumDescriptor) -> Enum {
     Enum {
         name: written.full_name().into(),
         prefix: prefix(written.name(), &values),
-        closed: written.parent_file().syntax() == Syntax::Proto2,
+        closed: overrides
+            .closed(written.full_name())
+            .unwrap_or_else(|| written.parent_file().syntax() == Syntax::Proto2),
         is_null_value: written.full_name() == "google.protobuf.NullValue",
         value_names: if values.len() <= FEW { NameIndex::default() } else { NameIndex::new(names) },
         by_number: if in_order { Box::default() } else { by_number.into() },
@@ -301,8 +315,8 @@ mod tests {
     use super::*;
     use prost_types::field_descriptor_proto::{Label as L, Type as T};
     use prost_types::{
-        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FieldOptions,
-        FileDescriptorProto, OneofDescriptorProto, descriptor_proto::ExtensionRange,
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldOptions, FileDescriptorProto,
+        OneofDescriptorProto, descriptor_proto::ExtensionRange,
     };
 
     fn field(name: &str, number: i32, kind: T, label: L) -> FieldDescriptorProto {

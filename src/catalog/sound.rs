@@ -1,19 +1,29 @@
 //! Checks of a descriptor before prost-reflect sees it: what protoc never writes, but a damaged or hand-made
 //! descriptor set can hold, and what prost-reflect would misread or panic over instead of refusing.
 
+use std::sync::Arc;
+
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, ServiceDescriptorProto,
-    UninterpretedOption,
+    SourceCodeInfo, UninterpretedOption,
 };
+
+use super::mistake::{Mistake, Place};
+use super::unit::spot_of;
 
 /// Nesting that the value of one uninterpreted option may have: its parser recurses.
 const MAX_OPTION_NESTING: usize = 64;
 
+/// Faults that are reported of one file.
+const MAX_FAULTS: usize = 10;
+
 /// What is wrong, and the path of it in the file (as in `SourceCodeInfo.Location.path`).
+#[derive(Debug)]
 pub(super) struct Fault {
     pub path: Vec<i32>,
     pub text: String,
+    pub hint: Option<String>,
 }
 
 struct Inspector {
@@ -26,6 +36,18 @@ pub(super) fn inspect(file: &FileDescriptorProto) -> Vec<Fault> {
     let mut inspector = Inspector { path: Vec::new(), faults: Vec::new() };
     inspector.file(file);
     inspector.faults
+}
+
+/// Faults as mistakes with their places: of the path itself, or of the nearest thing around it that has one.
+pub(super) fn complaints(faults: Vec<Fault>, info: Option<&SourceCodeInfo>, shown: &Arc<str>) -> Vec<Mistake> {
+    let told = faults.into_iter().take(MAX_FAULTS).map(|fault| {
+        let steps = (0..=fault.path.len()).rev().filter_map(|length| fault.path.get(..length));
+        let spots = steps.take_while(|path| !path.is_empty()).map(|path| spot_of(info, path));
+        let (line, column) = spots.into_iter().find(|spot| *spot != (0, 0)).unwrap_or_default();
+        let mistake = Mistake::new(fault.text).at(Place::new(Arc::clone(shown), line, column));
+        Mistake { hint: fault.hint, ..mistake }
+    });
+    told.collect()
 }
 
 // === impl Inspector ===
@@ -159,7 +181,7 @@ impl Inspector {
     }
 
     fn fault(&mut self, text: impl Into<String>) {
-        self.faults.push(Fault { path: self.path.clone(), text: text.into() });
+        self.faults.push(Fault { path: self.path.clone(), text: text.into(), hint: None });
     }
 }
 

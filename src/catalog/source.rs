@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::binding::Ends;
 use super::compile::{self, Linked, MAX_MISTAKES};
+use super::editions;
 use super::gather;
 use super::http_rule::{HttpRule, RuleBinding};
 use super::mistake::{Mistake, Place};
@@ -62,7 +63,7 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
         return Err(vec![Mistake::new(text)]);
     }
     let linked = compile::link(gather::gather(source))?;
-    let schema = Schema::build(&linked.pool).map_err(|mistake| vec![mistake])?;
+    let schema = Schema::build_with(&linked.pool, &linked.overrides).map_err(|mistake| vec![mistake])?;
     let mut builder = Builder {
         source,
         schema,
@@ -124,7 +125,10 @@ impl Builder<'_> {
         for unit in &linked.units {
             let Some(file) = linked.pool.get_file_by_name(&unit.name) else { continue };
             // with names resolved and options encoded
-            let encoded = file.encode_to_vec();
+            let mut encoded = file.encode_to_vec();
+            if unit.unsettled {
+                encoded = editions::settle(&encoded, &|name| self.schema.find_enum(name).is_some());
+            }
             put_bytes(&mut self.descriptor_set, 1, &encoded);
             if !unit.offered {
                 continue;

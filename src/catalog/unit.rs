@@ -11,7 +11,9 @@ use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorProto, SourceCodeInfo, UninterpretedOption};
 
 use super::diagnose;
+use super::editions::{self, Overrides, Parsed};
 use super::mistake::{Mistake, Place};
+use super::modern_descriptor;
 use super::records::Records;
 
 /// Number of the extension `google.api.http` of `google.protobuf.MethodOptions`.
@@ -49,6 +51,10 @@ pub(super) struct Unit {
     pub extends: bool,
     /// Whether its services are offered to callers; otherwise it is there for its types.
     pub offered: bool,
+    /// What a file of an edition means beyond the syntax that it was lowered to.
+    pub overrides: Overrides,
+    /// Whether [`editions::settle`] has to see it once its types are known.
+    pub unsettled: bool,
 }
 
 /// Where to read a file again, with all its places, when something is wrong with it.
@@ -87,15 +93,16 @@ pub(super) struct MethodSpots {
 impl Unit {
     /// Parses the text of a `.proto` file.
     pub fn parse(name: &str, shown: Arc<str>, text: &str, origin: Origin) -> Result<Unit, Vec<Mistake>> {
-        let file = parse_text(name, &shown, text)?;
-        Ok(Unit::new(shown, origin, file, None))
+        let Parsed { file, overrides, unsettled } = parse_text(name, &shown, text)?;
+        Ok(Unit { overrides, unsettled, ..Unit::new(shown, origin, file, None) })
     }
 
     /// One of protobuf's own files; `None` if there is none of that name.
     pub fn protobuf(name: &str) -> Option<Unit> {
         use protox::file::{FileResolver as _, GoogleFileResolver};
-        let file = GoogleFileResolver::new().open_file(name).ok()?;
-        Some(Unit::new(format!("{name} (built in)").into(), Origin::Protobuf, file.into(), None))
+        let mut file: FileDescriptorProto = GoogleFileResolver::new().open_file(name).ok()?.into();
+        modern_descriptor::amend(&mut file);
+        Some(Unit::new(format!("{name} (built in)").into(), Origin::Protobuf, file, None))
     }
 
     /// Whether protox carries a file of this name.
@@ -130,7 +137,18 @@ impl Unit {
         }
         let extends = !file.extension.is_empty() || file.message_type.iter().any(declares_extensions);
         let bytes = bytes.unwrap_or_else(|| file.encode_to_vec());
-        Unit { name: file.name().into(), shown, origin, bytes, imports, services, extends, offered: false }
+        Unit {
+            name: file.name().into(),
+            shown,
+            origin,
+            bytes,
+            imports,
+            services,
+            extends,
+            offered: false,
+            overrides: Overrides::default(),
+            unsettled: false,
+        }
     }
 
     /// The place of something in this file.
@@ -139,22 +157,15 @@ impl Unit {
     }
 }
 
-/// Parses a text with all its source info. Editions are refused before the parser stumbles over the word.
-pub(super) fn parse_text(name: &str, shown: &Arc<str>, text: &str) -> Result<FileDescriptorProto, Vec<Mistake>> {
-    if let Some(offset) = edition_statement(text) {
-        let edition = text.get(offset..).and_then(|rest| rest.split(['"', '\'']).nth(1)).unwrap_or("?");
-        return Err(vec![editions_refused(edition).at(diagnose::place(shown, text, offset))]);
+/// Parses a text with all its source info. One of an edition comes back lowered.
+pub(super) fn parse_text(name: &str, shown: &Arc<str>, text: &str) -> Result<Parsed, Vec<Mistake>> {
+    if editions::statement(text).is_some() {
+        return editions::parse(name, shown, text);
     }
     match protox::file::File::from_source(name, text) {
-        Ok(file) => Ok(file.into()),
+        Ok(file) => Ok(Parsed { file: file.into(), overrides: Overrides::default(), unsettled: false }),
         Err(error) => Err(diagnose::mistakes(&error, shown, text)),
     }
-}
-
-/// What is said of a file that is written in an edition.
-pub(super) fn editions_refused(edition: &str) -> Mistake {
-    Mistake::new(format!("edition {edition:?} is not read yet, only syntax \"proto2\" and \"proto3\" are"))
-        .hint("rewrite the file in proto3, or leave it out of the catalog")
 }
 
 /// An encoded `FileDescriptorProto` without the fields of these numbers. Bytes that are no message stay as they are.
@@ -174,23 +185,6 @@ pub(super) fn without(bytes: &[u8], numbers: &[u32]) -> Vec<u8> {
 pub(super) fn spot_of(info: Option<&SourceCodeInfo>, path: &[i32]) -> Spot {
     let found = info.and_then(|info| info.location.iter().find(|location| location.path == path));
     found.map_or((0, 0), |location| spot(&location.span))
-}
-
-/// The offset of the word `edition`, if it is the first one of the text.
-fn edition_statement(text: &str) -> Option<usize> {
-    let mut rest = text.trim_start_matches('\u{feff}');
-    loop {
-        rest = rest.trim_start();
-        if let Some(comment) = rest.strip_prefix("//") {
-            rest = comment.split_once('\n')?.1;
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = comment.split_once("*/")?.1;
-        } else {
-            break;
-        }
-    }
-    let tail = rest.strip_prefix("edition")?;
-    tail.trim_start().starts_with('=').then_some(text.len() - rest.len())
 }
 
 fn note_spots(
@@ -281,18 +275,6 @@ service Shop {
         assert!(!unit.extends);
         let file = FileDescriptorProto::decode(&unit.bytes[..]).unwrap();
         assert!(file.source_code_info.is_none());
-    }
-
-    #[test]
-    fn an_edition_is_refused_where_it_is_written() {
-        let text = "// about editions\n/* edition = 1 */ \n  edition = \"2023\";\nmessage A {}";
-        let mistakes = Unit::parse("a.proto", "a.proto".into(), text, Origin::Bundled("")).unwrap_err();
-        assert_eq!(mistakes.len(), 1);
-        assert_eq!(mistakes[0].place, Some(Place::new("a.proto", 3, 3)));
-        assert!(mistakes[0].text.contains("2023"));
-        assert_eq!(edition_statement("edition_x = 1"), None);
-        assert_eq!(edition_statement("message edition {}"), None);
-        assert_eq!(edition_statement("/* never closed"), None);
     }
 
     #[test]
