@@ -27,8 +27,8 @@ pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
-    Binding, Body, BytesForm, EnumForm, FieldPath, Idempotency, Method, MethodSettings, Service, StreamKind,
-    UnknownFields, Verb,
+    Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, MethodSettings, Service, StreamKind,
+    UnknownFields, UnknownNumbers, Verb,
 };
 pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};

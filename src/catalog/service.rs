@@ -126,6 +126,44 @@ pub struct MethodSettings {
     pub compress_from: usize,
     /// Connect calls must say `connect-protocol-version: 1` (`connect=v1` by GET). Default: no.
     pub require_connect_version: bool,
+    /// Whether request messages are checked against the schema, in every dialect. Default: no.
+    pub guard_requests: GuardMode,
+    /// The same for the messages of answers. Default: no.
+    pub guard_responses: GuardMode,
+    /// What the guard does with field numbers that a message does not have. Default: they pass.
+    pub guard_unknown: UnknownNumbers,
+    /// Elements of a repeated field and entries of a map that the guard lets pass; 0: any number. Default 0.
+    pub guard_max_repeated: usize,
+    /// Bytes of a string that the guard lets pass; 0: any number. Default 0.
+    pub guard_max_string: usize,
+    /// Bytes of a `bytes` field that the guard lets pass; 0: any number. Default 0.
+    pub guard_max_bytes: usize,
+    /// How deep messages may nest for the guard, the outermost not counted: 1 to 100. Default 100, protobuf's own limit.
+    pub guard_max_depth: u32,
+}
+
+/// What the schema guard does with messages that break the schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuardMode {
+    /// Nothing: it does not look.
+    #[default]
+    Off,
+    /// It counts and logs them, and lets them pass.
+    Shadow,
+    /// It refuses them.
+    Enforce,
+}
+
+/// What the schema guard does with field numbers that a message does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownNumbers {
+    /// They are no violation: newer peers send them.
+    #[default]
+    Pass,
+    /// Messages with such fields are counted and logged, and pass.
+    Report,
+    /// They are violations as any other.
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +280,13 @@ impl Default for MethodSettings {
             upstream_encodings: Box::new(["gzip".into()]),
             compress_from: 1 << 10,
             require_connect_version: false,
+            guard_requests: GuardMode::Off,
+            guard_responses: GuardMode::Off,
+            guard_unknown: UnknownNumbers::Pass,
+            guard_max_repeated: 0,
+            guard_max_string: 0,
+            guard_max_bytes: 0,
+            guard_max_depth: 100,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::mistake::{Mistake, Place};
-use super::service::{BytesForm, EnumForm, MethodSettings, UnknownFields};
+use super::service::{BytesForm, EnumForm, GuardMode, MethodSettings, UnknownFields, UnknownNumbers};
 use crate::wire::closest;
 
 /// Settings for the methods that a pattern names. `None`: as the next more general settings have it.
@@ -41,6 +41,20 @@ pub struct PartialSettings {
     pub compress_from: Option<usize>,
     /// See [`MethodSettings::require_connect_version`].
     pub require_connect_version: Option<bool>,
+    /// See [`MethodSettings::guard_requests`].
+    pub guard_requests: Option<GuardMode>,
+    /// See [`MethodSettings::guard_responses`].
+    pub guard_responses: Option<GuardMode>,
+    /// See [`MethodSettings::guard_unknown`].
+    pub guard_unknown: Option<UnknownNumbers>,
+    /// See [`MethodSettings::guard_max_repeated`].
+    pub guard_max_repeated: Option<usize>,
+    /// See [`MethodSettings::guard_max_string`].
+    pub guard_max_string: Option<usize>,
+    /// See [`MethodSettings::guard_max_bytes`].
+    pub guard_max_bytes: Option<usize>,
+    /// See [`MethodSettings::guard_max_depth`].
+    pub guard_max_depth: Option<u32>,
 }
 
 /// One entry of the configuration's `settings`.
@@ -96,6 +110,13 @@ impl MethodSettings {
         take(&mut self.upstream_encodings, &partial.upstream_encodings);
         take(&mut self.compress_from, &partial.compress_from);
         take(&mut self.require_connect_version, &partial.require_connect_version);
+        take(&mut self.guard_requests, &partial.guard_requests);
+        take(&mut self.guard_responses, &partial.guard_responses);
+        take(&mut self.guard_unknown, &partial.guard_unknown);
+        take(&mut self.guard_max_repeated, &partial.guard_max_repeated);
+        take(&mut self.guard_max_string, &partial.guard_max_string);
+        take(&mut self.guard_max_bytes, &partial.guard_max_bytes);
+        take(&mut self.guard_max_depth, &partial.guard_max_depth);
     }
 }
 

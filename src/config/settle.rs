@@ -493,6 +493,13 @@ impl Settling<'_> {
             upstream_encodings: encodings.map(|names| names.iter().map(|name| name.value.as_str().into()).collect()),
             compress_from: value_of(&w.compress_from),
             require_connect_version: value_of(&w.require_connect_version),
+            guard_requests: value_of(&w.guard.requests),
+            guard_responses: value_of(&w.guard.responses),
+            guard_unknown: value_of(&w.guard.unknown),
+            guard_max_repeated: value_of(&w.guard.max_repeated),
+            guard_max_string: value_of(&w.guard.max_string),
+            guard_max_bytes: value_of(&w.guard.max_bytes),
+            guard_max_depth: value_of(&w.guard.max_depth),
         };
         let place = w.matches.as_ref().map_or(&w.spot, |matches| &matches.spot).place.clone();
         SettingRule { pattern: pattern.to_owned(), settings, place }

@@ -53,6 +53,16 @@ pub(super) fn count(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
     }
 }
 
+/// A whole number of things; 0 stands for no limit.
+pub(super) fn number(value: &str) -> Parsed<usize> {
+    count(0, u64::from(u32::MAX))(value).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// How deep messages may nest: up to protobuf's own limit.
+pub(super) fn depth(value: &str) -> Parsed<u32> {
+    count(1, u64::from(crate::transcode::MAX_DEPTH))(value).map(|levels| u32::try_from(levels).unwrap_or(1))
+}
+
 /// Blanks per level of printed JSON: up to eight.
 pub(super) fn indent(value: &str) -> Parsed<u8> {
     count(0, 8)(value).map(|blanks| u8::try_from(blanks).unwrap_or(0))

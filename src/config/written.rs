@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
 use super::value::{self, Parsed, Wrong};
-use crate::catalog::{BytesForm, Conflicts, EnumForm, Mistake, Place, UnknownFields, Verb};
+use crate::catalog::{BytesForm, Conflicts, EnumForm, GuardMode, Mistake, Place, UnknownFields, UnknownNumbers, Verb};
 use crate::upstream::EndpointSettings;
 
 /// Where something was said: a place of the file and its key, or a flag.
@@ -164,6 +164,19 @@ pub(super) struct Settings {
     pub upstream_encodings: Option<Vec<At<String>>>,
     pub compress_from: Option<At<usize>>,
     pub require_connect_version: Option<At<bool>>,
+    pub guard: Guard,
+}
+
+/// The schema guard of some methods.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    pub requests: Option<At<GuardMode>>,
+    pub responses: Option<At<GuardMode>>,
+    pub unknown: Option<At<UnknownNumbers>>,
+    pub max_repeated: Option<At<usize>>,
+    pub max_string: Option<At<usize>>,
+    pub max_bytes: Option<At<usize>>,
+    pub max_depth: Option<At<u32>>,
 }
 
 /// Looks up environment variables; tests have their own.
@@ -461,6 +474,7 @@ impl Settings {
             upstream_encodings: None,
             compress_from: None,
             require_connect_version: None,
+            guard: Guard::default(),
         }
     }
 
@@ -511,6 +525,27 @@ impl Settings {
             require_connect_version: connect
                 .as_ref()
                 .and_then(|t| t.one(r, "protocol_version", value::choice(VERSION))),
+            guard: t.table(r, "guard", "settings[].guard").map_or_else(Guard::default, |t| Guard::read(r, &t)),
+        }
+    }
+}
+
+// === impl Guard ===
+
+impl Guard {
+    fn read(r: &mut Reader<'_>, t: &Table<'_>) -> Guard {
+        const MODES: &[(&str, GuardMode)] =
+            &[("off", GuardMode::Off), ("shadow", GuardMode::Shadow), ("enforce", GuardMode::Enforce)];
+        const UNKNOWN: &[(&str, UnknownNumbers)] =
+            &[("pass", UnknownNumbers::Pass), ("report", UnknownNumbers::Report), ("refuse", UnknownNumbers::Refuse)];
+        Guard {
+            requests: t.one(r, "requests", value::choice(MODES)),
+            responses: t.one(r, "responses", value::choice(MODES)),
+            unknown: t.one(r, "unknown_fields", value::choice(UNKNOWN)),
+            max_repeated: t.one(r, "max_repeated", value::number),
+            max_string: t.one(r, "max_string", value::size),
+            max_bytes: t.one(r, "max_bytes", value::size),
+            max_depth: t.one(r, "max_depth", value::depth),
         }
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::meters::{BUCKETS, DIALECTS, Gauge, Meters, Tally};
+use super::meters::{BUCKETS, DIALECTS, Direction, Gauge, GuardWord, Meters, Tally};
 use crate::status::Code;
 
 /// The media type of [`exposition`]'s text.
@@ -75,6 +75,7 @@ impl Collector for Reader {
             encoder.encode_counter::<NoLabelSet, _, u64>(&tally.get(), None)?;
         }
         encode_calls(meters, &mut encoder)?;
+        encode_guard(meters, &mut encoder)?;
         encode_durations(meters, &mut encoder)
     }
 }
@@ -89,6 +90,20 @@ fn encode_calls(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
             let code = u32::try_from(number).ok().map(Code::from_number);
             let Some(code) = code.filter(|_| count > 0) else { continue };
             let labels = [("dialect", *dialect), ("code", code.name())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// A line for each direction and word, from the beginning: alerts are set on what has not happened yet.
+fn encode_guard(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Messages that break the schema, by direction and by what the guard did";
+    let mut family = encoder.encode_descriptor("transom_guard_violations", help, None, MetricType::Counter)?;
+    for (direction, words) in Direction::ALL.iter().zip(&meters.guard_violations) {
+        for (word, count) in GuardWord::ALL.iter().zip(words) {
+            let labels = [("direction", direction.name()), ("mode", word.name())];
+            let count = count.load(Ordering::Relaxed);
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
     }
@@ -121,6 +136,7 @@ mod tests {
         meters.call_ended("grpc", 0, Duration::from_millis(3));
         meters.call_ended("grpc", 0, Duration::from_secs(60));
         meters.call_ended("rest", 14, Duration::from_micros(100));
+        meters.guard_violated(Direction::Response, GuardWord::Shadow);
         let page = exposition(&meters);
         for line in [
             "transom_connections_active 3",
@@ -132,6 +148,8 @@ mod tests {
             "transom_call_duration_seconds_bucket{le=\"30.0\"} 2",
             "transom_call_duration_seconds_bucket{le=\"+Inf\"} 3",
             "transom_call_duration_seconds_count 3",
+            "transom_guard_violations_total{direction=\"response\",mode=\"shadow\"} 1",
+            "transom_guard_violations_total{direction=\"request\",mode=\"enforce\"} 0",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

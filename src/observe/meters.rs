@@ -38,6 +38,26 @@ pub const DIALECTS: [&str; 13] = [
     "local",
 ];
 
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the upstream.
+    Request,
+    /// To the caller.
+    Response,
+}
+
+/// What the schema guard did with a message that breaks the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardWord {
+    /// It passed.
+    Shadow,
+    /// It was refused.
+    Enforce,
+    /// It passed: all that is wrong are fields that the schema does not have, and these are only reported.
+    Report,
+}
+
 /// Upper bounds of the call duration histogram, seconds.
 pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
@@ -67,10 +87,43 @@ pub struct Meters {
     pub generation: Gauge,
     /// Write one access line per call.
     pub access_log: bool,
+    /// By direction and word, in the order of their `ALL`.
+    pub(super) guard_violations: [[AtomicU64; GuardWord::ALL.len()]; Direction::ALL.len()],
     pub(super) calls: [[AtomicU64; 17]; DIALECTS.len()],
     /// Calls per bucket, not summed up; the last one holds those over every bound.
     pub(super) durations: [AtomicU64; BUCKETS.len() + 1],
     pub(super) duration_micros: AtomicU64,
+}
+
+// === impl Direction ===
+
+impl Direction {
+    /// Both, in the order in which they are counted.
+    pub const ALL: [Direction; 2] = [Direction::Request, Direction::Response];
+
+    /// For labels and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Request => "request",
+            Direction::Response => "response",
+        }
+    }
+}
+
+// === impl GuardWord ===
+
+impl GuardWord {
+    /// All, in the order in which they are counted.
+    pub const ALL: [GuardWord; 3] = [GuardWord::Shadow, GuardWord::Enforce, GuardWord::Report];
+
+    /// For labels and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GuardWord::Shadow => "shadow",
+            GuardWord::Enforce => "enforce",
+            GuardWord::Report => "report",
+        }
+    }
 }
 
 // === impl Gauge ===
@@ -139,10 +192,19 @@ impl Meters {
             reload_failures: Tally::default(),
             generation: Gauge::default(),
             access_log,
+            guard_violations: Default::default(),
             calls: Default::default(),
             durations: Default::default(),
             duration_micros: AtomicU64::new(0),
         })
+    }
+
+    /// Counts a message that breaks the schema.
+    pub fn guard_violated(&self, direction: Direction, word: GuardWord) {
+        let words = self.guard_violations.get(direction as usize);
+        if let Some(count) = words.and_then(|words| words.get(word as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a call that ended with this gRPC code number.

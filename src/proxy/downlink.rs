@@ -6,9 +6,11 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::ending::{from_answer_frames, from_fault, from_fields, has_status};
-use super::recode::{answer_message, packed_answer, unpacked_answer};
+use super::guarding;
+use super::recode::{answer_message, guarded_answer, packed_answer, unpacked_answer};
 use super::tables::Called;
 use crate::call::{Kind, Refusal};
+use crate::observe::Direction;
 use crate::protocol::{Codec, End};
 use crate::upstream::ResponseStream;
 use crate::wire::{Encoding, Frame, FrameReader, FrameScanner};
@@ -46,6 +48,8 @@ pub(super) struct Made {
     pub packed: Option<Encoding>,
     /// How to compress them for the caller, one by one.
     pub wanted: Option<Encoding>,
+    /// They are not changed at all, only looked into.
+    pub passes: bool,
 }
 
 /// What comes down.
@@ -117,7 +121,12 @@ impl Downlink {
         let Form::Messages { reader, called, made } = &mut self.form else { return Ok(None) };
         let Some(frame) = reader.next().map_err(from_answer_frames)? else { return Ok(None) };
         self.messages += 1;
+        if made.passes {
+            guarded_answer(called, made.packed, &frame)?;
+            return Ok(Some(frame));
+        }
         let message = unpacked_answer(called, made.packed, frame)?;
+        guarding::check(called, Direction::Response, &message)?;
         let message = answer_message(called, made.codec, made.only, message)?;
         Ok(Some(packed_answer(called, made.wanted, message)))
     }

@@ -22,7 +22,7 @@ use super::texts::Texts;
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
 use crate::catalog::{MethodSettings, StreamKind};
-use crate::observe::{GaugeGuard, Meters};
+use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
     by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
@@ -44,6 +44,7 @@ const MOST_ATTEMPTS: u32 = 3;
 
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Where a call goes, and in which dialect.
 pub(super) enum Routed {
@@ -129,7 +130,10 @@ impl Handler {
             None => routed(tables, family, &mut head, &mut record),
         };
         let mut call = match routed {
-            Ok(Routed::Call(call)) => call,
+            Ok(Routed::Call(mut call)) => {
+                call.called.count_in(&self.meters);
+                call
+            }
             Ok(Routed::Page(page)) => return page_response(page, &head, record),
             Err(refusal) => {
                 let (dialect, mut answer) = match head.socket {
@@ -161,6 +165,10 @@ impl Handler {
         let path = call.path(&head);
         let mut headers = std::mem::take(&mut head.parts.headers);
         call.accepted = forwardable_request(&mut headers, call.passing());
+        if call.called.is_guarded(Direction::Response) {
+            call.accepted = readable(&call.accepted);
+            headers.insert(ACCEPT_ENCODING, call.accepted.clone());
+        }
         if let Some(at) = call.deadline {
             let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -296,10 +304,10 @@ impl Call {
         let listed =
             |name: &[u8]| self.accepted.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii() == name);
         match (&field, &told) {
-            (_, None) if passes => return Ok(None),
+            (_, None) if passes => return Ok(self.looked_into(None)),
             (Some(field), Some(told)) if passes && listed(told.as_bytes()) => {
                 metadata.insert(field, told.clone());
-                return Ok(None);
+                return Ok(self.looked_into(Encoding::from_name(told.as_bytes())));
             }
             _ => {}
         }
@@ -314,7 +322,13 @@ impl Call {
         if let (Some(field), Some(encoding)) = (field, wanted) {
             metadata.insert(field, HeaderValue::from_static(encoding.name()));
         }
-        Ok(Some(Made { codec: self.answer.codec(), only: self.only(), packed, wanted }))
+        Ok(Some(Made { codec: self.answer.codec(), only: self.only(), packed, wanted, passes: false }))
+    }
+
+    /// How frames that pass are read all the same, if the schema guard wants that.
+    fn looked_into(&self, packed: Option<Encoding>) -> Option<Made> {
+        let made = Made { codec: self.answer.codec(), only: None, packed, wanted: None, passes: true };
+        self.called.is_guarded(Direction::Response).then_some(made)
     }
 
     /// The field of the answer that the rule shows alone.
@@ -561,6 +575,14 @@ fn check_head(parts: &http::response::Parts, ended: bool) -> Result<(), Refusal>
         None => "the upstream's answer has no content type".to_owned(),
     };
     Err(Refusal::new(Kind::NoStatus, text))
+}
+
+/// Of a list of encodings those that the edge reads itself: no other answer can be checked.
+fn readable(accepted: &HeaderValue) -> HeaderValue {
+    let names = accepted.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let known: Vec<&[u8]> = names.filter(|name| *name == b"identity" || Encoding::from_name(name).is_some()).collect();
+    let known = if known.is_empty() { b"identity".to_vec() } else { known.join(&b',') };
+    HeaderValue::from_bytes(&known).unwrap_or(HeaderValue::from_static("identity"))
 }
 
 /// Reads a whole body, up to the limit.

@@ -1,12 +1,13 @@
 //! The corridor: one call from head to end. Doors call [`Handler::open`] and nothing else.
 //!
 //! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
-//! `recode` changes messages where codecs differ, `texts` and
+//! `recode` changes messages where codecs differ, `guarding` checks them against the schema where that is wanted, `texts` and
 //! `socket` are for calls by WebSocket, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
 mod downlink;
 mod ending;
+mod guarding;
 mod handler;
 mod recode;
 mod socket;

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::guarding;
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
+use crate::observe::Direction;
 use crate::protocol::{Codec, Packed};
 use crate::transcode::{BadInput, PrintOptions, ReadOptions, json_to_wire, weave, wire_to_json, wire_to_json_field};
 use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, prefix};
@@ -34,12 +36,51 @@ pub(super) fn unpacked_request_frame(
     message: &[u8],
 ) -> Result<Bytes, Refusal> {
     let limit = called.method().settings.max_request_message;
+    let passes = codec == Codec::Proto && packed.here().is_none();
+    if passes && flags & COMPRESSED != 0 && called.is_guarded(Direction::Request) {
+        return guarded_frame(called, packed, flags, message);
+    }
     if let Packed::Passes(encoding) = packed
         && flags & COMPRESSED != 0
     {
         return measured_frame(encoding, flags, message, limit);
     }
     request_frame(called, codec, &unpacked(packed.here(), flags, message, "request", limit, Kind::Malformed)?)
+}
+
+/// A compressed frame that passes as it is, once what it holds is checked against the schema.
+fn guarded_frame(called: &Called, packed: Packed, flags: u8, message: &[u8]) -> Result<Bytes, Refusal> {
+    let limit = called.method().settings.max_request_message;
+    match packed {
+        Packed::Passes(encoding) => match encoding.unpack(message, limit) {
+            Ok(plain) => guarding::check(called, Direction::Request, &plain)?,
+            Err(fault) => {
+                let refusal = from_packed(fault, encoding, "request", Kind::Malformed);
+                if limit != 0 {
+                    // as without a guard
+                    return Err(refusal);
+                }
+                guarding::unreadable(called, Direction::Request, refusal)?;
+            }
+        },
+        Packed::No | Packed::Unpack(_) => {
+            let text = "a request message is compressed in a way that the edge does not read, and cannot be checked";
+            guarding::unreadable(called, Direction::Request, Refusal::new(Kind::UnknownEncoding, text))?;
+        }
+    }
+    Ok([&prefix(flags, message.len()), message].concat().into())
+}
+
+/// Checks an answer's frame that passes as it is.
+pub(super) fn guarded_answer(called: &Called, packed: Option<Encoding>, frame: &Frame) -> Result<(), Refusal> {
+    if frame.flags & COMPRESSED == 0 {
+        return guarding::check(called, Direction::Response, &frame.payload);
+    }
+    let limit = called.method().settings.max_response_message;
+    match unpacked(packed, frame.flags, &frame.payload, "response", limit, Kind::BadAnswer) {
+        Ok(plain) => guarding::check(called, Direction::Response, &plain),
+        Err(refusal) => guarding::unreadable(called, Direction::Response, refusal),
+    }
 }
 
 /// A frame that passes as it is, once it is sure that it holds no more than the limit.
@@ -142,6 +183,7 @@ fn seal(called: &Called, mut frame: Vec<u8>) -> Result<Bytes, Refusal> {
     if limit != 0 && length > limit {
         return Err(too_large("request", length, limit));
     }
+    guarding::check(called, Direction::Request, frame.get(PREFIX..).unwrap_or_default())?;
     if let Some(slot) = frame.first_chunk_mut::<PREFIX>() {
         *slot = prefix(0, length);
     }

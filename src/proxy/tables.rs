@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind};
+use crate::catalog::{Catalog, GuardMode, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind};
+use crate::observe::{Direction, Meters};
 use crate::policy::cors::Cors;
 use crate::route::{MethodRef, Table};
 use crate::upstream::{Cluster, ClusterSettings, Clusters};
@@ -38,6 +39,8 @@ pub(super) struct Called {
     catalog: u32,
     /// `None`: the stand-in for methods that no catalog has.
     method: Option<u32>,
+    /// Where the schema guard counts; `None` for methods without one.
+    meters: Option<Arc<Meters>>,
 }
 
 // === impl Tables ===
@@ -103,13 +106,38 @@ impl Called {
         let catalog = tables.catalogs.get(at.catalog as usize)?;
         catalog.methods.get(at.method as usize)?;
         tables.clusters.get(at.catalog as usize)?;
-        Some(Called { tables: Arc::clone(tables), catalog: at.catalog, method: Some(at.method) })
+        Some(Called { tables: Arc::clone(tables), catalog: at.catalog, method: Some(at.method), meters: None })
     }
 
     /// For a method that no catalog has; `None` if no catalog lets such calls pass.
     pub(super) fn unknown(tables: &Arc<Tables>) -> Option<Called> {
         let (catalog, _) = tables.unknown.as_ref()?;
-        Some(Called { tables: Arc::clone(tables), catalog: *catalog, method: None })
+        Some(Called { tables: Arc::clone(tables), catalog: *catalog, method: None, meters: None })
+    }
+
+    /// What the schema guard does with messages this way.
+    #[inline]
+    pub(super) fn guard_mode(&self, direction: Direction) -> GuardMode {
+        let settings = &self.method().settings;
+        match direction {
+            Direction::Request => settings.guard_requests,
+            Direction::Response => settings.guard_responses,
+        }
+    }
+
+    pub(super) fn is_guarded(&self, direction: Direction) -> bool {
+        self.guard_mode(direction) != GuardMode::Off
+    }
+
+    /// Has the guard of this call count here, if the method has one.
+    pub(super) fn count_in(&mut self, meters: &Arc<Meters>) {
+        if self.is_guarded(Direction::Request) || self.is_guarded(Direction::Response) {
+            self.meters = Some(Arc::clone(meters));
+        }
+    }
+
+    pub(super) fn meters(&self) -> Option<&Meters> {
+        self.meters.as_deref()
     }
 
     // the look-ups below were proven in bounds by `new` and `Tables::new`, and the tables never change

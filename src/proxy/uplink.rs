@@ -13,6 +13,7 @@ use super::recode::{request_frame, too_large, unpacked_request_frame};
 use super::tables::Called;
 use super::texts::Texts;
 use crate::call::{Inbound, Kind, Refusal};
+use crate::observe::Direction;
 use crate::protocol::{Codec, Packed, RequestForm};
 use crate::upstream::RequestStream;
 use crate::wire::{BadJson, FrameReader, FrameScanner, JsonScanner, JsonStream, Scan, TextDecoder, Unpacked, Unpacker};
@@ -55,7 +56,8 @@ enum Form {
     Texts(Box<Texts>),
 }
 
-/// Frames whose messages are in another codec than the upstream's, or compressed as it may not read them.
+/// Frames whose messages are in another codec than the upstream's, or compressed as it may not read them, or looked into
+/// before they pass.
 struct Recoded {
     /// For frames in base64.
     text: Option<TextDecoder>,
@@ -97,7 +99,8 @@ impl Uplink {
         let limit = called.method().settings.max_request_message;
         // what a compressed message holds is measured before it passes, unless there is no limit
         let measured = limit != 0 && matches!(packed, Packed::Passes(_));
-        let passes = codec == Codec::Proto && packed.here().is_none() && !measured;
+        let read = measured || called.is_guarded(Direction::Request);
+        let passes = codec == Codec::Proto && packed.here().is_none() && !read;
         let form = match form {
             RequestForm::Frames if passes => Form::Frames(FrameScanner::new(limit)),
             RequestForm::TextFrames if passes => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),

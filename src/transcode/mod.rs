@@ -3,6 +3,7 @@
 //! - [`json_to_wire`] and [`wire_to_json`] turn one whole message.
 //! - [`weave`] makes a request message of a REST call: path variables, query string and body together.
 //! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
+//! - [`guard()`] checks an encoded message against the tables and changes nothing.
 //!
 //! Both directions count nesting alike, as it is on the wire (a map entry is a message), and stop at
 //! [`MAX_DEPTH`] levels. Nothing here declines an input that protobuf allows, so there is no slower second way at run
@@ -10,6 +11,7 @@
 
 mod binding;
 mod fault;
+mod guard;
 mod indent;
 mod json_read;
 mod json_write;
@@ -26,6 +28,7 @@ mod text;
 mod weave;
 
 pub use fault::{BadInput, BadWire};
+pub use guard::{GuardOptions, Guarded, Rule, Violation, guard};
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
 pub use text::text_value;

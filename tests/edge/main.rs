@@ -15,6 +15,7 @@ mod deadline;
 mod drain;
 mod exact_bytes;
 mod flow;
+mod guard;
 mod limits;
 mod refusals;
 mod reload;

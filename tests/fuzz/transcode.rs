@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
-use transom::catalog::{Binding, Body, FieldPath, MessageId, Place, Schema, Template, Verb};
-use transom::transcode::{PrintOptions, ReadOptions, json_to_wire, weave as weave_call, wire_to_json};
+use transom::catalog::{Binding, Body, FieldPath, MessageId, Place, Schema, Template, UnknownNumbers, Verb};
+use transom::transcode::{
+    GuardOptions, PrintOptions, ReadOptions, Rule, guard as check, json_to_wire, weave as weave_call, wire_to_json,
+};
 use transom::wire::{JsonScanner, JsonStream, Scan};
 
 struct InMemory;
@@ -22,15 +24,16 @@ impl FileResolver for InMemory {
     }
 }
 
-static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut resolver = ChainFileResolver::new();
     resolver.add(InMemory);
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_files(["everything.proto", "old.proto"]).expect("the files compile");
-    let pool = DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).expect("a valid set");
-    Schema::build(&pool).expect("builds")
+    DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).expect("a valid set")
 });
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::build(&POOL).expect("builds"));
 
 fn types() -> [MessageId; 2] {
     ["t.Book", "u.Old"].map(|name| SCHEMA.find(name).expect(name))
@@ -69,6 +72,35 @@ pub fn wire_print(data: &[u8]) {
             let known = read.as_ref().err().is_none_or(|error| error.message.contains("is required"));
             assert!(known, "{read:?}: {}", String::from_utf8_lossy(&json));
         }
+    }
+}
+
+/// What the guard lets pass can be decoded (but for strings of proto2, which need not be UTF-8), and what it says does not
+/// depend on its limits where they are not met.
+pub fn guard(data: &[u8]) {
+    let open = GuardOptions::default();
+    for (id, name) in types().into_iter().zip(["t.Book", "u.Old"]) {
+        let told = check(&SCHEMA, id, data, &open);
+        if told.is_ok() {
+            let descriptor = POOL.get_message_by_name(name).expect(name);
+            let decoded = DynamicMessage::decode(descriptor, data);
+            let fine =
+                decoded.as_ref().err().is_none_or(|error| error.to_string().contains("UTF-8") && name == "u.Old");
+            assert!(fine, "{decoded:?}");
+        }
+        let all = data.len().max(1);
+        let wide = GuardOptions { max_repeated: all, max_string: all, max_bytes: all, ..open };
+        assert_eq!(check(&SCHEMA, id, data, &wide), told);
+        let strict = check(&SCHEMA, id, data, &GuardOptions { unknown: UnknownNumbers::Refuse, ..open });
+        match (&told, &strict) {
+            (Ok(guarded), Ok(_)) => assert_eq!(guarded.unknown_fields, 0),
+            (Ok(guarded), Err(violation)) => {
+                assert!(guarded.unknown_fields > 0 && violation.rule == Rule::UnknownField)
+            }
+            (Err(_), strict) => assert!(strict.is_err()),
+        }
+        let narrow = GuardOptions { max_repeated: 2, max_string: 5, max_bytes: 5, max_depth: 3, ..open };
+        assert!(told.is_ok() || check(&SCHEMA, id, data, &narrow).is_err());
     }
 }
 

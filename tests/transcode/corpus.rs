@@ -18,6 +18,11 @@ fn wire_print() {
 }
 
 #[test]
+fn guard() {
+    corpora::run("guard", DAMAGE, targets::guard);
+}
+
+#[test]
 fn json_scan() {
     corpora::run("json_scan", DAMAGE, targets::json_scan);
 }

@@ -4,6 +4,7 @@
 //! nowhere else.
 
 mod corpus;
+mod guard;
 mod messages;
 mod schemas;
 mod speed;

@@ -1,5 +1,6 @@
 //! How fast, on the benchmark's 1 KB order and on 106 of them:
-//! `cargo test --profile quick --test transcode speed -- --ignored --nocapture`. MB/s count JSON bytes in both directions.
+//! `cargo test --profile quick --test transcode speed -- --ignored --nocapture`. MB/s count JSON bytes in both directions,
+//! and wire bytes of the guard.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use prost_reflect::DescriptorPool;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use serde_json::{Value, json};
 use transom::catalog::Schema;
-use transom::transcode::{PrintOptions, ReadOptions, json_to_wire, wire_to_json};
+use transom::transcode::{GuardOptions, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
 
 struct InMemory;
 
@@ -103,6 +104,12 @@ fn speed() {
             wire_to_json(&schema, id, black_box(&wire), &print, &mut out).expect("prints");
             black_box(out);
         });
+        let options =
+            GuardOptions { max_repeated: 1000, max_string: 1 << 16, max_bytes: 1 << 16, ..GuardOptions::default() };
+        let guarding = time(|| {
+            black_box(guard(&schema, id, black_box(&wire), &options)).expect("in order");
+        });
+        println!("{name}: guard {guarding:.0} ns, {:.0} MB/s of wire", wire.len() as f64 * 1000.0 / guarding);
         println!(
             "{name}: {} B JSON, {} B wire: JSON->wire {reading:.0} ns {:.0} MB/s, wire->JSON {printing:.0} ns {:.0} MB/s",
             text.len(),
