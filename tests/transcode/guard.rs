@@ -56,7 +56,9 @@ proptest! {
                 let meant = matches!(violation.rule, Rule::EnumValue | Rule::Required | Rule::WireType);
                 // tags of more than five bytes, which prost takes
                 let tag = violation.rule == Rule::Malformed && violation.description.contains("a tag has no valid");
-                prop_assert!(meant || tag, "only we refuse it: {violation}\n{wire:02x?}");
+                // prost-reflect reads maps whatever their wire type says, even if it says that a group ends
+                let end = violation.rule == Rule::Malformed && violation.description.contains("a group ends");
+                prop_assert!(meant || tag || end, "only we refuse it: {violation}\n{wire:02x?}");
             }
         }
     }
