@@ -3,6 +3,9 @@
 //! `editions/expected.txt` was printed by `editions/table.py`. `TRANSOM_EDITIONS=DIR` compares another folder as well: one
 //! with `set.binpb`, `expected.txt`, the packages in `packages.txt`, and the sources under `protos`.
 
+#[path = "fuzz/descriptor_target.rs"]
+mod descriptor_target;
+
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -216,6 +219,18 @@ fn what_the_linker_refuses_in_a_file_of_an_edition_has_its_place() {
     assert!(found.iter().any(|mistake| mistake.starts_with("a.proto:5:16: ")), "{found:#?}");
     let found = mistakes(&text.replace("Missing", "M").replace("-3000000000", "3"));
     assert!(found.len() == 1 && found[0].starts_with("a.proto:6:52: "), "{found:#?}");
+}
+
+/// As in tests/catalog.rs, of sets of editions alone. `TRANSOM_MUTATIONS` asks for more.
+#[test]
+fn no_damaged_set_of_editions_panics() {
+    let set = std::fs::read(folder().join("set.binpb")).unwrap();
+    let scratch = TempDir::new().unwrap();
+    let rounds = std::env::var("TRANSOM_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let loaded =
+        (0..rounds).filter(|round| descriptor_target::run(&descriptor_target::damage(&set, *round), scratch.path()));
+    let loaded = loaded.count() as u64;
+    assert!(loaded > 0 && loaded < rounds, "{loaded} of {rounds} loaded");
 }
 
 /// A file of edition 2023 with one field, whose options are these bytes, and with source info.

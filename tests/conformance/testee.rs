@@ -22,8 +22,13 @@ use transom::wire::{Cursor, Malformed, put_bytes};
 /// Where the copies of protobuf's test messages are, with the licences at their heads.
 const PROTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/protos");
 
-const FILES: [&str; 2] =
-    ["conformance/messages/test_messages_proto2.proto", "conformance/messages/test_messages_proto3.proto"];
+const FILES: [&str; 5] = [
+    "conformance/messages/test_messages_proto2.proto",
+    "conformance/messages/test_messages_proto3.proto",
+    "conformance/messages/test_messages_edition2023.proto",
+    "conformance/messages/test_messages_proto2_editions.proto",
+    "conformance/messages/test_messages_proto3_editions.proto",
+];
 
 /// `conformance.WireFormat`.
 const PROTOBUF: u64 = 1;

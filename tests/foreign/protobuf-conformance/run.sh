@@ -16,8 +16,8 @@ mkdir -p "$work"
 cd "$root"
 
 # how many cases the pinned runner has for what we ask of it
-cases=2817
-options=(--enforce_recommended)
+cases=5649
+options=(--enforce_recommended --maximum_edition 2023)
 
 die() {
     echo "protobuf-conformance: $*" >&2
