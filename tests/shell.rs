@@ -8,10 +8,23 @@ package shop;
 message Item { string name = 1; int64 price = 2; repeated string tags = 3; }
 "#;
 
-/// Runs the verb on this input, with a catalog of one file.
+const OLD: &str = r#"syntax = "proto2";
+package old;
+message Box { optional group Part = 1 { optional int32 size = 1; } }
+"#;
+
+const NEW: &str = r#"edition = "2023";
+package new;
+message Part { int32 size = 1; }
+message Box { Part inner = 1 [features.message_encoding = DELIMITED]; }
+"#;
+
+/// Runs the verb on this input, with a catalog of three files.
 fn transcode(arguments: &[&str], input: &[u8]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("shop.proto"), SHOP).expect("written");
+    for (name, text) in [("shop.proto", SHOP), ("old.proto", OLD), ("new.proto", NEW)] {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
     let mut running = Command::new(env!("CARGO_BIN_EXE_transom"))
         .args(["transcode", "--proto-path", "."])
         .args(arguments)
@@ -66,6 +79,18 @@ fn a_message_that_does_not_fit_ends_with_1_and_its_place() {
         assert!(stderr.contains(told), "{from} to {to}: {stderr}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn text_that_would_name_another_field_is_refused() {
+    let group = transcode(&["--type", "old.Box", "--to", "text"], br#"{"part":{"size":1}}"#);
+    assert_eq!(String::from_utf8_lossy(&group.stdout), "Part {\n  size: 1\n}\n");
+    let json = br#"{"inner":{"size":1}}"#;
+    let delimited = transcode(&["--type", "new.Box", "--to", "text"], json);
+    assert_eq!(delimited.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&delimited.stderr).contains("\"new.Box.inner\", which is delimited"));
+    let binary = transcode(&["--type", "new.Box", "--to", "binary"], json);
+    assert_eq!(binary.stdout, b"\x0b\x08\x01\x0c");
 }
 
 #[test]
