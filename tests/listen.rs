@@ -135,7 +135,7 @@ impl House {
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(5), "not within 5 s: {what}");
+        assert!(started.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -433,7 +433,8 @@ async fn one_deadline_covers_all_that_comes_before_the_first_request() {
     let mut socket = authority.connector(&[b"h2"], None).connect(name, socket).await.unwrap();
     assert_eq!(rest(&mut socket).await, "");
     assert!(started.elapsed() < soon * 12, "{:?}", started.elapsed());
-    assert_eq!(house.meters.connections_refused.get(), 6);
+    // the last is counted once its end is through, which its caller may see first
+    until("all are counted", || house.meters.connections_refused.get() == 6).await;
 }
 
 #[tokio::test]
