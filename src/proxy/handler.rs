@@ -144,7 +144,8 @@ impl Handler {
                 if !answer.hears_out() {
                     inbound.let_go();
                 }
-                return refused(&refusal, answer.as_mut(), None, record);
+                record.end(refusal.kind.code());
+                return refused(&refusal, answer.as_mut(), None);
             }
         };
         let deadline = call.deadline;
@@ -220,7 +221,10 @@ impl Handler {
 
     fn answer(&self, mut call: Call, outcome: Result<Outcome, Refusal>, mut record: CallRecord) -> Response<Body> {
         match outcome {
-            Err(refusal) => refused(&refusal, call.answer.as_mut(), Some(&call.called), record),
+            Err(refusal) => {
+                record.end(refusal.kind.code());
+                refused(&refusal, call.answer.as_mut(), Some(&call.called))
+            }
             Ok(Outcome::Whole { metadata, message, mut end }) => {
                 record.end(end.status.code);
                 expand(&mut end, call.answer.details(), Some(call.called.catalog()));
@@ -616,13 +620,8 @@ fn tell_packed(encoding: Option<Encoding>, headers: &mut HeaderMap) {
     }
 }
 
-fn refused(
-    refusal: &Refusal,
-    answer: &mut dyn Answer,
-    called: Option<&Called>,
-    mut record: CallRecord,
-) -> Response<Body> {
-    record.end(refusal.kind.code());
+/// The answer that a refusal is, whole. `called`: whose catalog shows the details.
+pub(super) fn refused(refusal: &Refusal, answer: &mut dyn Answer, called: Option<&Called>) -> Response<Body> {
     let mut end = from_refusal(refusal, answer.details());
     expand(&mut end, answer.details(), called.map(Called::catalog));
     whole_response(answer.whole(HeaderMap::new(), None, end))
@@ -638,7 +637,7 @@ fn page_response(page: Page, head: &Head, mut record: CallRecord) -> Response<Bo
     respond(StatusCode::OK, headers, Body::of(body, None))
 }
 
-pub(super) fn whole_response(out: WholeOut) -> Response<Body> {
+fn whole_response(out: WholeOut) -> Response<Body> {
     respond(out.head.status, out.head.headers, Body::of(out.body, out.trailers))
 }
 

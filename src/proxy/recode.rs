@@ -68,7 +68,7 @@ fn guarded_frame(called: &Called, packed: Packed, flags: u8, message: &[u8]) -> 
             guarding::unreadable(called, Direction::Request, Refusal::new(Kind::UnknownEncoding, text))?;
         }
     }
-    Ok([&prefix(flags, message.len()), message].concat().into())
+    Ok(same_frame(flags, message))
 }
 
 /// Checks an answer's frame that passes as it is.
@@ -86,10 +86,15 @@ pub(super) fn guarded_answer(called: &Called, packed: Option<Encoding>, frame: &
 /// A frame that passes as it is, once it is sure that it holds no more than the limit.
 fn measured_frame(encoding: Encoding, flags: u8, message: &[u8], limit: usize) -> Result<Bytes, Refusal> {
     match encoding.holds_more(message, limit) {
-        Ok(false) => Ok([&prefix(flags, message.len()), message].concat().into()),
+        Ok(false) => Ok(same_frame(flags, message)),
         Ok(true) => Err(from_packed(BadPacked::TooLarge { limit }, encoding, "request", Kind::Malformed)),
         Err(fault) => Err(from_packed(fault, encoding, "request", Kind::Malformed)),
     }
+}
+
+/// A frame as it came.
+fn same_frame(flags: u8, message: &[u8]) -> Bytes {
+    [&prefix(flags, message.len()), message].concat().into()
 }
 
 /// The upstream's message as it was before it was compressed.

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method as Verb, Response};
+use http::{Method as Verb, Response};
 
 use super::body::Body;
 use super::ending::{expand, from_refusal};
-use super::handler::{Routed, begin, called, whole_response};
+use super::handler::{Routed, begin, called, refused};
 use super::recode::Rule;
 use super::tables::{Called, Tables};
 use crate::call::{CallRecord, Head, Kind, Refusal, Subprotocol};
 use crate::catalog::{self, MethodSettings};
 use crate::policy::origin::may_open;
-use crate::protocol::{Answer, Family, by_socket, refusal_answer, socket_answer};
+use crate::protocol::{Family, by_socket, refusal_answer, socket_answer};
 use crate::route::Match;
 
 /// What a door must know of a call before its handshake is answered.
@@ -112,7 +112,7 @@ fn find(tables: &Arc<Tables>, head: &Head, subprotocol: Subprotocol) -> Result<(
 /// A handshake that is refused: HTTP's own answer, for no socket is there yet.
 pub fn refuse_handshake(refusal: &Refusal, head: &Head) -> Response<Body> {
     let (_, mut answer) = refusal_answer(Family::None, head, None, refusal.kind);
-    refused(refusal, answer.as_mut())
+    refused(refusal, answer.as_mut(), None)
 }
 
 /// An end that the door makes, of a call whose caller did what its dialect does not allow. Its body is cut into frames as
@@ -120,15 +120,9 @@ pub fn refuse_handshake(refusal: &Refusal, head: &Head) -> Response<Body> {
 pub fn end_socket(subprotocol: Subprotocol, refusal: &Refusal, begun: bool) -> Response<Body> {
     let (_, mut answer) = socket_answer(subprotocol);
     if !begun {
-        return refused(refusal, answer.as_mut());
+        return refused(refusal, answer.as_mut(), None);
     }
     let mut end = from_refusal(refusal, answer.details());
     expand(&mut end, answer.details(), None);
     Response::new(Body::of(answer.end(end).bytes, None))
-}
-
-fn refused(refusal: &Refusal, answer: &mut dyn Answer) -> Response<Body> {
-    let mut end = from_refusal(refusal, answer.details());
-    expand(&mut end, answer.details(), None);
-    whole_response(answer.whole(HeaderMap::new(), None, end))
 }
