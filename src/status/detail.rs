@@ -30,7 +30,7 @@ pub struct DetailError;
 
 impl Any {
     /// A detail of one of the `google.rpc` types, as in `google.rpc.BadRequest`.
-    fn of(name: &str, value: Vec<u8>) -> Any {
+    pub(super) fn of(name: &str, value: Vec<u8>) -> Any {
         Any { type_url: format!("type.googleapis.com/{name}"), value: value.into() }
     }
 

@@ -2,9 +2,11 @@
 
 mod code;
 mod detail;
+mod violation;
 
 pub use code::Code;
 pub use detail::{Any, DetailError, FieldViolation, bad_request, encode_status, error_info, retry_info};
+pub use violation::{PathElement, RuleViolation, Subscript, encode_violations, violations};
 
 use std::borrow::Cow;
 

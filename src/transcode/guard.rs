@@ -16,6 +16,7 @@ use super::MAX_DEPTH;
 use super::fault::Fault;
 use super::key_set::Seen;
 use crate::catalog::{EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers};
+use crate::status::RuleViolation;
 use crate::wire::{Cursor, Malformed};
 
 /// Checks an encoded message of a type of `schema` (protobuf encoding guide): wire form, wire types, UTF-8 of strings that
@@ -36,7 +37,7 @@ pub fn guard(schema: &Schema, message: MessageId, wire: &[u8], options: &GuardOp
         walked = walked.and_then(|()| missing::check(schema, message, wire));
     }
     match walked {
-        Ok(()) => Ok(Guarded { unknown_fields: walk.unknown_fields }),
+        Ok(()) => Ok(Guarded { unknown_fields: walk.unknown_fields, broken: Vec::new() }),
         Err(stop) => Err(stop.violation()),
     }
 }
@@ -55,13 +56,17 @@ pub struct GuardOptions {
     /// How deep messages may nest, the outermost not counted, entries of maps and unknown groups counted; at most
     /// [`MAX_DEPTH`], and larger numbers mean that.
     pub max_depth: u32,
+    /// Whether the rules of `buf.validate` are checked as well ([`Guarded::broken`]).
+    pub rules: bool,
 }
 
 /// What is to be told of a message that is in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guarded {
     /// Fields (not: field numbers) that the schema does not have, at any depth; those in an unknown group are one.
     pub unknown_fields: u64,
+    /// The rules of `buf.validate` that the message breaks, if they were asked for; empty: none, and nothing was allocated.
+    pub broken: Vec<RuleViolation>,
 }
 
 /// The first thing that is wrong with a message. Its texts hold names and numbers, and of the peer's own words no more
@@ -137,6 +142,7 @@ impl Default for GuardOptions {
             max_string: 0,
             max_bytes: 0,
             max_depth: MAX_DEPTH,
+            rules: false,
         }
     }
 }
@@ -149,6 +155,7 @@ impl From<&MethodSettings> for GuardOptions {
             max_string: settings.guard_max_string,
             max_bytes: settings.guard_max_bytes,
             max_depth: settings.guard_max_depth,
+            rules: false,
         }
     }
 }

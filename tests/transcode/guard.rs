@@ -10,8 +10,14 @@ use transom::transcode::{GuardOptions, Rule, Violation, guard};
 use super::{Both, case, few, tape};
 use crate::tape::Tape;
 
-const STRICT: GuardOptions =
-    GuardOptions { unknown: UnknownNumbers::Refuse, max_repeated: 0, max_string: 0, max_bytes: 0, max_depth: 100 };
+const STRICT: GuardOptions = GuardOptions {
+    unknown: UnknownNumbers::Refuse,
+    max_repeated: 0,
+    max_string: 0,
+    max_bytes: 0,
+    max_depth: 100,
+    rules: false,
+};
 
 fn judge(both: &Both, wire: &[u8], options: &GuardOptions) -> Result<u64, Violation> {
     let id = both.schema.find(both.descriptor.full_name()).expect("in the schema");

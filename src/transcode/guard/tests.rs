@@ -283,6 +283,7 @@ fn damage_never_panics_and_a_cut_message_passes_only_between_fields() {
                 max_string: 3,
                 max_bytes: 1,
                 max_depth: 2,
+                rules: true,
             },
         ] {
             for at in 0..whole.len() {
