@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::status::{Code, FieldViolation, Status, bad_request, error_info, retry_info};
+use crate::status::{Any, Code, FieldViolation, Status, bad_request, error_info, retry_info};
 
 /// The domain of our `google.rpc.ErrorInfo` details: tells a caller that the edge spoke, not the service.
 pub const ERROR_DOMAIN: &str = "transom";
@@ -66,6 +66,9 @@ pub enum Kind {
     AnswerCardinality,
     /// The upstream answered with an HTTP code instead of gRPC; carries what the code means.
     UpstreamHttp(Code),
+    /// A rule of `buf.validate` that cannot be applied to a message, as a division by zero in its expression: neither the
+    /// caller's fault nor the upstream's, and never a reason to let the message pass.
+    RuleFailed,
     /// Something that this version does not do.
     NotSupported,
     /// The upstream reset the stream; carries the code of the reset.
@@ -85,6 +88,8 @@ pub enum Hint {
     Encodings(&'static str),
     /// For `google.rpc.BadRequest`.
     Violations(Vec<FieldViolation>),
+    /// Details that are made already and small enough for a header block.
+    Details(Vec<Any>),
     /// For `google.rpc.RetryInfo` and `Retry-After`.
     RetryAfter(Duration),
 }
@@ -102,7 +107,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -125,6 +130,7 @@ impl Kind {
         Kind::BadAnswer,
         Kind::AnswerCardinality,
         Kind::UpstreamHttp(Code::Unavailable),
+        Kind::RuleFailed,
         Kind::NotSupported,
         Kind::UpstreamReset(Code::Internal),
     ];
@@ -153,6 +159,7 @@ impl Kind {
             Kind::BadAnswer => (502, Code::Internal, "BAD_ANSWER"),
             Kind::AnswerCardinality => (502, Code::Unimplemented, "ANSWER_CARDINALITY"),
             Kind::UpstreamHttp(code) => (code.http(), code, "UPSTREAM_HTTP"),
+            Kind::RuleFailed => (500, Code::Internal, "RULE_FAILED"),
             Kind::NotSupported => (501, Code::Unimplemented, "NOT_SUPPORTED"),
             Kind::UpstreamReset(code) => (code.http(), code, "UPSTREAM_RESET"),
         };
@@ -204,6 +211,7 @@ impl Refusal {
         let status = Status::new(self.kind.code(), self.message.clone());
         match &self.hint {
             Hint::Violations(violations) if !violations.is_empty() => status.with(bad_request(violations)),
+            Hint::Details(details) if !details.is_empty() => Status { details: details.clone(), ..status },
             Hint::RetryAfter(delay) => status.with(retry_info(*delay)),
             _ => status.with(error_info(self.kind.reason(), ERROR_DOMAIN, &[])),
         }

@@ -140,9 +140,14 @@ pub struct MethodSettings {
     pub guard_max_bytes: usize,
     /// How deep messages may nest for the guard, the outermost not counted: 1 to 100. Default 100, protobuf's own limit.
     pub guard_max_depth: u32,
+    /// Whether request messages are judged by the rules of `buf.validate` that their types carry, in every dialect.
+    /// Default: no.
+    pub validate_requests: GuardMode,
+    /// The same for the messages of answers. Default: no.
+    pub validate_responses: GuardMode,
 }
 
-/// What the schema guard does with messages that break the schema.
+/// What the schema guard does with messages that break the schema, and validation with those that break rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GuardMode {
     /// Nothing: it does not look.
@@ -287,6 +292,8 @@ impl Default for MethodSettings {
             guard_max_string: 0,
             guard_max_bytes: 0,
             guard_max_depth: 100,
+            validate_requests: GuardMode::Off,
+            validate_responses: GuardMode::Off,
         }
     }
 }

@@ -55,6 +55,10 @@ pub struct PartialSettings {
     pub guard_max_bytes: Option<usize>,
     /// See [`MethodSettings::guard_max_depth`].
     pub guard_max_depth: Option<u32>,
+    /// See [`MethodSettings::validate_requests`].
+    pub validate_requests: Option<GuardMode>,
+    /// See [`MethodSettings::validate_responses`].
+    pub validate_responses: Option<GuardMode>,
 }
 
 /// One entry of the configuration's `settings`.
@@ -117,6 +121,8 @@ impl MethodSettings {
         take(&mut self.guard_max_string, &partial.guard_max_string);
         take(&mut self.guard_max_bytes, &partial.guard_max_bytes);
         take(&mut self.guard_max_depth, &partial.guard_max_depth);
+        take(&mut self.validate_requests, &partial.validate_requests);
+        take(&mut self.validate_responses, &partial.validate_responses);
     }
 }
 

@@ -80,6 +80,11 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "BYTES")]
     pub max_message_size: Option<String>,
 
+    /// What becomes of requests that break rules of buf.validate: `enforce` refuses them, `shadow` counts and logs them
+    /// [default: off]
+    #[arg(long, value_name = "off|shadow|enforce")]
+    pub validate: Option<String>,
+
     /// How long calls in flight may go on after SIGTERM [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
@@ -126,6 +131,7 @@ impl ServeFlags {
             cors_origin: self.cors_origin,
             workers: self.workers,
             max_message_size: self.max_message_size,
+            validate: self.validate,
             drain_timeout: self.drain_timeout,
             admin: self.admin,
             ..flags

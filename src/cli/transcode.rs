@@ -9,7 +9,7 @@ use super::flags::CatalogFlags;
 use super::report;
 use crate::catalog::{Catalog, MessageId, Mistake};
 use crate::config;
-use crate::transcode::{PrintOptions, ReadOptions, json_to_wire, wire_to_json};
+use crate::transcode::{GuardOptions, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
 use crate::wire::closest;
 
 pub(super) const EXAMPLES: &str = "\
@@ -17,8 +17,9 @@ Examples:
   echo '{\"name\": \"joe\"}' | transom transcode --proto-path protos --type helloworld.HelloRequest --to binary >joe.bin
   transom transcode --proto-path protos --type helloworld.HelloRequest --from binary <joe.bin
   transom transcode --proto-path protos --type helloworld.HelloRequest --from text --to json <joe.txt
+  transom transcode --proto-path protos --type shop.Order --validate <order.json >/dev/null
 
-Exit codes: 0 done; 1 the input is no such message; 2 bad usage or catalog";
+Exit codes: 0 done; 1 the input is no such message, or breaks its rules; 2 bad usage or catalog";
 
 #[derive(Debug, Args)]
 pub(super) struct TranscodeFlags {
@@ -29,6 +30,13 @@ pub(super) struct TranscodeFlags {
     #[arg(long = "type", value_name = "TYPE")]
     name: String,
 
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+/// What is to be made of the input.
+#[derive(Debug, Args)]
+struct Wanted {
     /// Form of the standard input
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Json)]
     from: Form,
@@ -40,6 +48,11 @@ pub(super) struct TranscodeFlags {
     /// Blanks per level of JSON; 0: all in one line
     #[arg(long, value_name = "0-8", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=8))]
     indent: u8,
+
+    /// Judge the message by the rules of buf.validate that its type carries, as the edge does; those that it breaks are
+    /// told a line each on standard error, and nothing is printed
+    #[arg(long)]
+    validate: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,7 +66,7 @@ enum Form {
 }
 
 pub(super) fn run(flags: TranscodeFlags) -> ExitCode {
-    let TranscodeFlags { catalog, name, from, to, indent } = flags;
+    let TranscodeFlags { catalog, name, wanted } = flags;
     let complete = match catalog.origin().load().and_then(|settled| config::complete(&settled.catalogs)) {
         Ok(complete) => complete,
         Err(mistakes) => return report::refused(&mistakes),
@@ -69,18 +82,47 @@ pub(super) fn run(flags: TranscodeFlags) -> ExitCode {
     if let Err(error) = std::io::stdin().lock().read_to_end(&mut input) {
         return report::failed(format!("the standard input cannot be read: {error}"));
     }
-    let output = to_wire(catalog, id, from, input).and_then(|wire| match (from, to) {
-        // printed for the check alone
-        (Form::Binary, Form::Binary) => to_text(catalog, id, &wire).map(|_| wire),
-        (_, Form::Binary) => Ok(wire),
-        (_, Form::Json) => to_json(catalog, id, indent, &wire),
-        (_, Form::Text) => to_text(catalog, id, &wire),
-    });
-    match output.map(|bytes| std::io::stdout().lock().write_all(&bytes)) {
+    match wanted.made_of(catalog, id, input).map(|bytes| std::io::stdout().lock().write_all(&bytes)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Ok(Err(error)) => report::failed(format!("the standard output cannot be written: {error}")),
         Err(why) => report::failed(why),
+    }
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn made_of(&self, catalog: &Catalog, id: MessageId, input: Vec<u8>) -> Result<Vec<u8>, String> {
+        let wire = to_wire(catalog, id, self.from, input)?;
+        if self.validate {
+            judge(catalog, id, &wire)?;
+        }
+        match (self.from, self.to) {
+            // printed for the check alone
+            (Form::Binary, Form::Binary) => to_text(catalog, id, &wire).map(|_| wire),
+            (_, Form::Binary) => Ok(wire),
+            (_, Form::Json) => to_json(catalog, id, self.indent, &wire),
+            (_, Form::Text) => to_text(catalog, id, &wire),
+        }
+    }
+}
+
+/// Tells the rules that the message breaks, all of them, and ends with how many they are.
+fn judge(catalog: &Catalog, id: MessageId, wire: &[u8]) -> Result<(), String> {
+    let name = &catalog.schema.message(id).name;
+    let options = GuardOptions { rules: true, ..GuardOptions::default() };
+    let judged = guard(&catalog.schema, id, wire, &options);
+    let broken = judged.map_err(|violation| format!("not an encoded {name}: {violation}"))?.broken;
+    for violation in &broken {
+        let at = violation.field_path();
+        let colon = if at.is_empty() { "" } else { ": " };
+        eprintln!("{at}{colon}{} [{}]", violation.description(), violation.rule_id);
+    }
+    match broken.len() {
+        0 => Ok(()),
+        1 => Err(format!("1 rule of {name} is broken")),
+        count => Err(format!("{count} rules of {name} are broken")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::value::{self, Parsed};
-use super::written::{At, Catalog, Cors, Identity, Listener, ListenerTls, Settings, Spot, Written};
+use super::written::{At, Catalog, Cors, Identity, Listener, ListenerTls, MODES, Settings, Spot, Validate, Written};
 use crate::catalog::{Conflicts, Mistake};
 
 /// The name of the catalog, and of its cluster, that `--upstream`, `--proto-path`, `--proto` and `--descriptor-set`
@@ -26,6 +26,7 @@ pub struct Flags {
     pub cors_origin: Vec<String>,
     pub workers: Option<String>,
     pub max_message_size: Option<String>,
+    pub validate: Option<String>,
     pub conflicts: Option<String>,
     pub no_auto_mapping: bool,
     pub drain_timeout: Option<String>,
@@ -161,7 +162,21 @@ impl Flags {
         }
     }
 
+    /// `--validate` is the word for all methods; what a file says of one service or method is more exact, and stays.
+    fn apply_validation(&self, written: &mut Written, mistakes: &mut Vec<Mistake>) {
+        let flag = "--validate";
+        let Some(text) = &self.validate else { return };
+        let Some(mode) = parsed(text, flag, mistakes, value::choice(MODES)) else { return };
+        let spot = Spot::flag(flag);
+        written.settings.push(Settings {
+            matches: Some(At { value: "*".to_owned(), spot: spot.clone() }),
+            validate: Validate { requests: Some(mode), responses: None },
+            ..Settings::unsaid(spot)
+        });
+    }
+
     fn apply_settings(&self, written: &mut Written, mistakes: &mut Vec<Mistake>) {
+        self.apply_validation(written, mistakes);
         let flag = "--max-message-size";
         let Some(text) = &self.max_message_size else { return };
         let Some(size) = parsed(text, flag, mistakes, value::size) else { return };

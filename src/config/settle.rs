@@ -500,6 +500,8 @@ impl Settling<'_> {
             guard_max_string: value_of(&w.guard.max_string),
             guard_max_bytes: value_of(&w.guard.max_bytes),
             guard_max_depth: value_of(&w.guard.max_depth),
+            validate_requests: value_of(&w.validate.requests),
+            validate_responses: value_of(&w.validate.responses),
         };
         let place = w.matches.as_ref().map_or(&w.spot, |matches| &matches.spot).place.clone();
         SettingRule { pattern: pattern.to_owned(), settings, place }

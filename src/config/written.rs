@@ -165,6 +165,7 @@ pub(super) struct Settings {
     pub compress_from: Option<At<usize>>,
     pub require_connect_version: Option<At<bool>>,
     pub guard: Guard,
+    pub validate: Validate,
 }
 
 /// The schema guard of some methods.
@@ -177,6 +178,13 @@ pub(super) struct Guard {
     pub max_string: Option<At<usize>>,
     pub max_bytes: Option<At<usize>>,
     pub max_depth: Option<At<u32>>,
+}
+
+/// What rules of `buf.validate` mean for some methods.
+#[derive(Debug, Default)]
+pub(super) struct Validate {
+    pub requests: Option<At<GuardMode>>,
+    pub responses: Option<At<GuardMode>>,
 }
 
 /// Looks up environment variables; tests have their own.
@@ -475,6 +483,7 @@ impl Settings {
             compress_from: None,
             require_connect_version: None,
             guard: Guard::default(),
+            validate: Validate::default(),
         }
     }
 
@@ -526,16 +535,21 @@ impl Settings {
                 .as_ref()
                 .and_then(|t| t.one(r, "protocol_version", value::choice(VERSION))),
             guard: t.table(r, "guard", "settings[].guard").map_or_else(Guard::default, |t| Guard::read(r, &t)),
+            validate: t
+                .table(r, "validate", "settings[].validate")
+                .map_or_else(Validate::default, |t| Validate::read(r, &t)),
         }
     }
 }
+
+/// What may be done with messages that break something.
+pub(super) const MODES: &[(&str, GuardMode)] =
+    &[("off", GuardMode::Off), ("shadow", GuardMode::Shadow), ("enforce", GuardMode::Enforce)];
 
 // === impl Guard ===
 
 impl Guard {
     fn read(r: &mut Reader<'_>, t: &Table<'_>) -> Guard {
-        const MODES: &[(&str, GuardMode)] =
-            &[("off", GuardMode::Off), ("shadow", GuardMode::Shadow), ("enforce", GuardMode::Enforce)];
         const UNKNOWN: &[(&str, UnknownNumbers)] =
             &[("pass", UnknownNumbers::Pass), ("report", UnknownNumbers::Report), ("refuse", UnknownNumbers::Refuse)];
         Guard {
@@ -546,6 +560,17 @@ impl Guard {
             max_string: t.one(r, "max_string", value::size),
             max_bytes: t.one(r, "max_bytes", value::size),
             max_depth: t.one(r, "max_depth", value::depth),
+        }
+    }
+}
+
+// === impl Validate ===
+
+impl Validate {
+    fn read(r: &mut Reader<'_>, t: &Table<'_>) -> Validate {
+        Validate {
+            requests: t.one(r, "requests", value::choice(MODES)),
+            responses: t.one(r, "responses", value::choice(MODES)),
         }
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::meters::{BUCKETS, DIALECTS, Direction, Gauge, GuardWord, Meters, Tally};
+use super::meters::{BUCKETS, DIALECTS, Direction, Gauge, GuardWord, Meters, Tally, Verdict};
 use crate::status::Code;
 
 /// The media type of [`exposition`]'s text.
@@ -76,6 +76,7 @@ impl Collector for Reader {
         }
         encode_calls(meters, &mut encoder)?;
         encode_guard(meters, &mut encoder)?;
+        encode_rules(meters, &mut encoder)?;
         encode_durations(meters, &mut encoder)
     }
 }
@@ -110,6 +111,22 @@ fn encode_guard(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
     Ok(())
 }
 
+/// The same for the rules of `buf.validate`.
+fn encode_rules(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Messages that break rules of buf.validate or cannot be judged by them, by direction and mode";
+    let mut family = encoder.encode_descriptor("transom_rule_violations", help, None, MetricType::Counter)?;
+    for (direction, modes) in Direction::ALL.iter().zip(&meters.rule_violations) {
+        for (mode, verdicts) in [GuardWord::Shadow, GuardWord::Enforce].iter().zip(modes) {
+            for (verdict, count) in Verdict::ALL.iter().zip(verdicts) {
+                let labels = [("direction", direction.name()), ("mode", mode.name()), ("verdict", verdict.name())];
+                let count = count.load(Ordering::Relaxed);
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn encode_durations(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let bounds = BUCKETS.iter().copied().chain([f64::INFINITY]);
     // the encoder sums the buckets up
@@ -137,6 +154,8 @@ mod tests {
         meters.call_ended("grpc", 0, Duration::from_secs(60));
         meters.call_ended("rest", 14, Duration::from_micros(100));
         meters.guard_violated(Direction::Response, GuardWord::Shadow);
+        meters.rules_violated(Direction::Request, true, Verdict::Broken);
+        meters.rules_violated(Direction::Response, false, Verdict::Unjudged);
         let page = exposition(&meters);
         for line in [
             "transom_connections_active 3",
@@ -150,6 +169,9 @@ mod tests {
             "transom_call_duration_seconds_count 3",
             "transom_guard_violations_total{direction=\"response\",mode=\"shadow\"} 1",
             "transom_guard_violations_total{direction=\"request\",mode=\"enforce\"} 0",
+            "transom_rule_violations_total{direction=\"request\",mode=\"enforce\",verdict=\"broken\"} 1",
+            "transom_rule_violations_total{direction=\"response\",mode=\"shadow\",verdict=\"unjudged\"} 1",
+            "transom_rule_violations_total{direction=\"response\",mode=\"enforce\",verdict=\"broken\"} 0",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

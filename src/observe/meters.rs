@@ -58,6 +58,15 @@ pub enum GuardWord {
     Report,
 }
 
+/// What the rules of `buf.validate` say of a message that they do not let be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It breaks rules.
+    Broken,
+    /// It is no message of its type, cannot be unpacked, or a rule failed over it.
+    Unjudged,
+}
+
 /// Upper bounds of the call duration histogram, seconds.
 pub(super) const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
@@ -89,6 +98,8 @@ pub struct Meters {
     pub access_log: bool,
     /// By direction and word, in the order of their `ALL`.
     pub(super) guard_violations: [[AtomicU64; GuardWord::ALL.len()]; Direction::ALL.len()],
+    /// By direction, whether it was enforced, and verdict.
+    pub(super) rule_violations: [[[AtomicU64; Verdict::ALL.len()]; 2]; Direction::ALL.len()],
     pub(super) calls: [[AtomicU64; 17]; DIALECTS.len()],
     /// Calls per bucket, not summed up; the last one holds those over every bound.
     pub(super) durations: [AtomicU64; BUCKETS.len() + 1],
@@ -122,6 +133,21 @@ impl GuardWord {
             GuardWord::Shadow => "shadow",
             GuardWord::Enforce => "enforce",
             GuardWord::Report => "report",
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Both, in the order in which they are counted.
+    pub const ALL: [Verdict; 2] = [Verdict::Broken, Verdict::Unjudged];
+
+    /// For labels and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Broken => "broken",
+            Verdict::Unjudged => "unjudged",
         }
     }
 }
@@ -193,6 +219,7 @@ impl Meters {
             generation: Gauge::default(),
             access_log,
             guard_violations: Default::default(),
+            rule_violations: Default::default(),
             calls: Default::default(),
             durations: Default::default(),
             duration_micros: AtomicU64::new(0),
@@ -203,6 +230,14 @@ impl Meters {
     pub fn guard_violated(&self, direction: Direction, word: GuardWord) {
         let words = self.guard_violations.get(direction as usize);
         if let Some(count) = words.and_then(|words| words.get(word as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a message that rules do not let be; `enforced`: it was refused, else it passed.
+    pub fn rules_violated(&self, direction: Direction, enforced: bool, verdict: Verdict) {
+        let verdicts = self.rule_violations.get(direction as usize).and_then(|modes| modes.get(usize::from(enforced)));
+        if let Some(count) = verdicts.and_then(|verdicts| verdicts.get(verdict as usize)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

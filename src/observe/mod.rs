@@ -4,4 +4,4 @@ mod exposition;
 mod meters;
 
 pub use exposition::{EXPOSITION_TYPE, exposition};
-pub use meters::{Direction, Gauge, GaugeGuard, GuardWord, Meters, Tally};
+pub use meters::{Direction, Gauge, GaugeGuard, GuardWord, Meters, Tally, Verdict};

@@ -59,7 +59,7 @@ pub(super) fn from_refusal(refusal: &Refusal, form: DetailForm) -> End {
 
 fn hints(hint: &Hint, headers: &mut HeaderMap) {
     match hint {
-        Hint::None | Hint::Violations(_) => {}
+        Hint::None | Hint::Violations(_) | Hint::Details(_) => {}
         Hint::Allow(verbs) => insert(headers, http::header::ALLOW, verbs),
         Hint::AcceptPost(types) => insert(headers, HeaderName::from_static("accept-post"), types),
         Hint::Encodings(names) => {
@@ -132,7 +132,7 @@ pub(super) fn expand(end: &mut End, form: DetailForm, catalog: Option<&Catalog>)
 fn json(any: &Any, form: DetailForm, catalog: Option<&Catalog>) -> Option<String> {
     let schema = match catalog.map(|catalog| &catalog.schema) {
         Some(schema) if schema.find(any.type_name()).is_some() => schema,
-        _ => crate::catalog::bundled_schema(),
+        _ => crate::catalog::bundled_schema(any.type_name()),
     };
     let id = schema.find(any.type_name())?;
     let mut out = Vec::new();

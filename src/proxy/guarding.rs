@@ -1,109 +1,229 @@
-//! The schema guard on a call's way: what a violation means by the method's mode, who is told of it, and how often.
+//! The schema guard and the rules of `buf.validate` on a call's way: what a violation means by the method's modes, who is
+//! told of it, and how often. One walk over a message looks for both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
-use crate::catalog::{GuardMode, UnknownNumbers};
-use crate::observe::{Direction, GuardWord};
-use crate::status::FieldViolation;
-use crate::transcode::{GuardOptions, Violation, guard};
+use crate::catalog::{GuardMode, MessageId, UnknownNumbers};
+use crate::observe::{Direction, GuardWord, Verdict};
+use crate::status::{FieldViolation, RuleDetails, RuleViolation};
+use crate::transcode::{GuardOptions, Guarded, Violation, guard};
 
-/// Checks a message, not compressed, if the method's guard looks this way. In shadow all pass.
+/// Checks a message, not compressed, if the method's guard or its rules look this way. In shadow all pass.
 #[inline]
 pub(super) fn check(called: &Called, direction: Direction, message: &[u8]) -> Result<(), Refusal> {
-    match called.guard_mode(direction) {
-        GuardMode::Off => Ok(()),
-        mode => examine(called, direction, mode, message),
-    }
+    if called.is_guarded(direction) { Look::new(called, direction).examine(message) } else { Ok(()) }
 }
 
 /// What becomes of a message that cannot be looked into, for this reason. In shadow it passes.
 pub(super) fn unreadable(called: &Called, direction: Direction, refusal: Refusal) -> Result<(), Refusal> {
-    let mode = called.guard_mode(direction);
-    let Some(word) = word(mode) else { return Ok(()) };
-    tell(called, direction, word, || refusal.message.to_string());
-    if mode == GuardMode::Enforce { Err(refusal) } else { Ok(()) }
+    let look = Look::new(called, direction);
+    look.tell_guard(look.guard, || refusal.message.to_string());
+    look.tell_rules(Verdict::Unjudged, || refusal.message.to_string());
+    if look.guard == GuardMode::Enforce || look.rules == GuardMode::Enforce { Err(refusal) } else { Ok(()) }
 }
 
-fn examine(called: &Called, direction: Direction, mode: GuardMode, message: &[u8]) -> Result<(), Refusal> {
-    let (method, schema) = (called.method(), &called.catalog().schema);
-    let id = match direction {
-        Direction::Request => method.input,
-        Direction::Response => method.output,
-    };
-    let options = GuardOptions::from(&method.settings);
-    match guard(schema, id, message, &options) {
-        Ok(guarded) if guarded.unknown_fields > 0 && options.unknown == UnknownNumbers::Report => {
-            tell(called, direction, GuardWord::Report, || {
-                // looked for again only if somebody is told
-                let strict = GuardOptions { unknown: UnknownNumbers::Refuse, ..options };
-                let first = guard(schema, id, message, &strict).err();
-                first.map(|violation| violation.to_string()).unwrap_or_default()
-            });
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-        Err(violation) => {
-            if let Some(word) = word(mode) {
-                tell(called, direction, word, || violation.to_string());
+/// A look at a message, or at several.
+struct Look<'c> {
+    called: &'c Called,
+    direction: Direction,
+    guard: GuardMode,
+    rules: GuardMode,
+    id: MessageId,
+}
+
+// === impl Look ===
+
+impl<'c> Look<'c> {
+    fn new(called: &'c Called, direction: Direction) -> Look<'c> {
+        let method = called.method();
+        let id = match direction {
+            Direction::Request => method.input,
+            Direction::Response => method.output,
+        };
+        let (guard, rules) = (called.guard_mode(direction), called.rules_mode(direction));
+        Look { called, direction, guard, rules, id }
+    }
+
+    fn examine(&self, message: &[u8]) -> Result<(), Refusal> {
+        match self.walk(message, &self.options()) {
+            Ok(guarded) => {
+                self.report(message, &guarded);
+                self.judge(&guarded.broken)
             }
-            match mode {
-                GuardMode::Enforce => Err(refusal(direction, &schema.message(id).name, violation)),
-                GuardMode::Off | GuardMode::Shadow => Ok(()),
+            Err(violation) => self.breaks_schema(message, violation),
+        }
+    }
+
+    fn walk(&self, message: &[u8], options: &GuardOptions) -> Result<Guarded, Violation> {
+        guard(&self.called.catalog().schema, self.id, message, options)
+    }
+
+    /// What the walk looks for: the guard's limits are its own, and without it there are none but protobuf's.
+    fn options(&self) -> GuardOptions {
+        let limits = match self.guard {
+            GuardMode::Off => GuardOptions::default(),
+            GuardMode::Shadow | GuardMode::Enforce => GuardOptions::from(&self.called.method().settings),
+        };
+        GuardOptions { rules: self.rules != GuardMode::Off, ..limits }
+    }
+
+    /// Counts fields that the schema does not have, if the guard is asked to.
+    fn report(&self, message: &[u8], guarded: &Guarded) {
+        let asked = self.called.method().settings.guard_unknown == UnknownNumbers::Report;
+        if !asked || self.guard == GuardMode::Off || guarded.unknown_fields == 0 {
+            return;
+        }
+        self.tell_schema(GuardWord::Report, || {
+            // looked for again only if somebody is told
+            let strict = GuardOptions { unknown: UnknownNumbers::Refuse, rules: false, ..self.options() };
+            let first = self.walk(message, &strict).err();
+            first.map(|violation| violation.to_string()).unwrap_or_default()
+        });
+    }
+
+    /// What the modes make of a message that breaks the schema. The walk ended there, so its rules are not known.
+    fn breaks_schema(&self, message: &[u8], violation: Violation) -> Result<(), Refusal> {
+        self.tell_guard(self.guard, || violation.to_string());
+        if self.guard == GuardMode::Enforce {
+            return Err(self.no_message(violation));
+        }
+        if self.rules == GuardMode::Off {
+            return Ok(());
+        }
+        // a limit of a guard in shadow lets it pass: the rules look again, without limits
+        let again = match self.guard {
+            GuardMode::Off => Err(violation),
+            _ => self.walk(message, &GuardOptions { rules: true, ..GuardOptions::default() }),
+        };
+        match again {
+            Ok(guarded) => self.judge(&guarded.broken),
+            Err(violation) => {
+                self.tell_rules(Verdict::Unjudged, || violation.to_string());
+                if self.rules == GuardMode::Enforce { Err(self.no_message(violation)) } else { Ok(()) }
             }
         }
     }
-}
 
-fn refusal(direction: Direction, name: &str, violation: Violation) -> Refusal {
-    let text = violation.to_string();
-    match direction {
-        Direction::Request => {
-            let violation = FieldViolation { field: violation.field, description: violation.description };
-            Refusal::new(Kind::BadRequest, text).hint(Hint::Violations(vec![violation]))
+    /// What the mode makes of these broken rules.
+    fn judge(&self, broken: &[RuleViolation]) -> Result<(), Refusal> {
+        if broken.is_empty() {
+            return Ok(());
         }
-        Direction::Response => Refusal::new(Kind::BadAnswer, format!("the upstream's message is not a {name}: {text}")),
+        self.tell_rules(Verdict::Broken, || places(broken));
+        match self.rules {
+            GuardMode::Enforce => Err(self.broken(broken)),
+            GuardMode::Off | GuardMode::Shadow => Ok(()),
+        }
+    }
+
+    fn no_message(&self, violation: Violation) -> Refusal {
+        let text = violation.to_string();
+        match self.direction {
+            Direction::Request => {
+                let violation = FieldViolation { field: violation.field, description: violation.description };
+                Refusal::new(Kind::BadRequest, text).hint(Hint::Violations(vec![violation]))
+            }
+            Direction::Response => {
+                Refusal::new(Kind::BadAnswer, format!("the upstream's message is not a {}: {text}", self.type_name()))
+            }
+        }
+    }
+
+    fn broken(&self, broken: &[RuleViolation]) -> Refusal {
+        match self.direction {
+            Direction::Request => {
+                let told = RuleDetails::of(broken);
+                Refusal::new(Kind::BadRequest, told.text).hint(Hint::Details(told.details.into()))
+            }
+            // the caller did not write it, and may not be meant to read it
+            Direction::Response => {
+                let text =
+                    format!("the upstream's message breaks the rules of {}: {}", self.type_name(), places(broken));
+                Refusal::new(Kind::BadAnswer, text)
+            }
+        }
+    }
+
+    fn type_name(&self) -> &str {
+        &self.called.catalog().schema.message(self.id).name
+    }
+
+    fn tell_guard(&self, mode: GuardMode, what: impl FnOnce() -> String) {
+        match mode {
+            GuardMode::Off => {}
+            GuardMode::Shadow => self.tell_schema(GuardWord::Shadow, what),
+            GuardMode::Enforce => self.tell_schema(GuardWord::Enforce, what),
+        }
+    }
+
+    fn tell_schema(&self, word: GuardWord, what: impl FnOnce() -> String) {
+        static LOG: Once = Once::new();
+        if let Some(meters) = self.called.meters() {
+            meters.guard_violated(self.direction, word);
+        }
+        if let Some(untold) = LOG.due() {
+            tracing::warn!(
+                method = &*self.called.method().path,
+                direction = self.direction.name(),
+                mode = word.name(),
+                untold,
+                "a message breaks the schema: {}",
+                what()
+            );
+        }
+    }
+
+    /// Nothing, if rules are off.
+    fn tell_rules(&self, verdict: Verdict, what: impl FnOnce() -> String) {
+        static LOG: Once = Once::new();
+        if self.rules == GuardMode::Off {
+            return;
+        }
+        let enforced = self.rules == GuardMode::Enforce;
+        if let Some(meters) = self.called.meters() {
+            meters.rules_violated(self.direction, enforced, verdict);
+        }
+        if let Some(untold) = LOG.due() {
+            let what = what();
+            tracing::warn!(
+                method = &*self.called.method().path,
+                direction = self.direction.name(),
+                mode = if enforced { "enforce" } else { "shadow" },
+                verdict = verdict.name(),
+                untold,
+                "a message is not as the rules of its type have it: {what}"
+            );
+        }
     }
 }
 
-fn word(mode: GuardMode) -> Option<GuardWord> {
-    match mode {
-        GuardMode::Off => None,
-        GuardMode::Shadow => Some(GuardWord::Shadow),
-        GuardMode::Enforce => Some(GuardWord::Enforce),
+/// The first of these by place and rule, and how many more there are: for those who did not write the message.
+fn places(broken: &[RuleViolation]) -> String {
+    const MOST: usize = 3;
+    let mut text: Vec<String> = broken.iter().take(MOST).map(RuleViolation::place_and_rule).collect();
+    if broken.len() > MOST {
+        text.push(format!("and {} more", broken.len() - MOST));
     }
+    text.join(", ")
 }
 
-/// Counts, and logs at most once a second in the whole process: peers decide how often it happens.
-fn tell(called: &Called, direction: Direction, word: GuardWord, what: impl FnOnce() -> String) {
-    if let Some(meters) = called.meters() {
-        meters.guard_violated(direction, word);
-    }
-    if let Some(untold) = LOG.due() {
-        tracing::warn!(
-            method = &*called.method().path,
-            direction = direction.name(),
-            mode = word.name(),
-            untold,
-            "a message breaks the schema: {}",
-            what()
-        );
-    }
-}
-
-/// Lets one line through per second of the clock, and counts what it holds back.
+/// Lets one line through per second of the clock in the whole process, and counts what it holds back: peers decide how
+/// often there is something to say.
 struct Once {
     second: AtomicU64,
     untold: AtomicU64,
 }
 
-static LOG: Once = Once { second: AtomicU64::new(0), untold: AtomicU64::new(0) };
-
 // === impl Once ===
 
 impl Once {
+    const fn new() -> Once {
+        Once { second: AtomicU64::new(0), untold: AtomicU64::new(0) }
+    }
+
     /// How many were held back since the last line, if one is due.
     fn due(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
@@ -121,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_violations_is_a_line_a_second() {
-        let log = Once { second: AtomicU64::new(0), untold: AtomicU64::new(0) };
+        let log = Once::new();
         let start = SystemTime::now();
         let lines = (0..1000).filter(|_| log.due().is_some()).count();
         let seconds = start.elapsed().map_or(0, |took| took.as_secs()) as usize;

@@ -39,7 +39,7 @@ pub(super) struct Called {
     catalog: u32,
     /// `None`: the stand-in for methods that no catalog has.
     method: Option<u32>,
-    /// Where the schema guard counts; `None` for methods without one.
+    /// Where the schema guard and the rules count; `None` for methods that have neither.
     meters: Option<Arc<Meters>>,
 }
 
@@ -125,11 +125,22 @@ impl Called {
         }
     }
 
-    pub(super) fn is_guarded(&self, direction: Direction) -> bool {
-        self.guard_mode(direction) != GuardMode::Off
+    /// What breaking rules of `buf.validate` means for messages this way.
+    #[inline]
+    pub(super) fn rules_mode(&self, direction: Direction) -> GuardMode {
+        let settings = &self.method().settings;
+        match direction {
+            Direction::Request => settings.validate_requests,
+            Direction::Response => settings.validate_responses,
+        }
     }
 
-    /// Has the guard of this call count here, if the method has one.
+    /// Whether messages this way are looked into, by the guard or for their rules.
+    pub(super) fn is_guarded(&self, direction: Direction) -> bool {
+        self.guard_mode(direction) != GuardMode::Off || self.rules_mode(direction) != GuardMode::Off
+    }
+
+    /// Has the guard of this call and its rules count here, if the method has any.
     pub(super) fn count_in(&mut self, meters: &Arc<Meters>) {
         if self.is_guarded(Direction::Request) || self.is_guarded(Direction::Response) {
             self.meters = Some(Arc::clone(meters));

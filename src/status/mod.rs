@@ -2,10 +2,12 @@
 
 mod code;
 mod detail;
+mod rule_details;
 mod violation;
 
 pub use code::Code;
 pub use detail::{Any, DetailError, FieldViolation, bad_request, encode_status, error_info, retry_info};
+pub use rule_details::{MOST_DETAILS, RuleDetails};
 pub use violation::{PathElement, RuleViolation, Subscript, encode_violations, violations};
 
 use std::borrow::Cow;

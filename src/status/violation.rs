@@ -69,7 +69,7 @@ impl RuleViolation {
         path
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_bytes(&mut out, 2, self.rule_id.as_bytes());
         if !self.message.is_empty() {

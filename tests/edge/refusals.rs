@@ -153,6 +153,8 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         // nothing asks who the caller is yet, nor counts what it asks for; pages of other origins are denied WebSockets,
         // see `websocket`
         Kind::Unauthenticated | Kind::Denied | Kind::RateLimited => None,
+        // an expression that fails over a message: see `validate`
+        Kind::RuleFailed => None,
         // new connections are not taken, and streams are refused by HTTP/2 itself
         Kind::Draining => None,
     }
