@@ -27,21 +27,17 @@ const FILES: &[(&str, &str)] = &[
     ("grpc/reflection/v1alpha/reflection.proto", include_str!("../../protos/grpc/reflection/v1alpha/reflection.proto")),
 ];
 
-/// The schema of error details of this type, whether or not a user's catalog imports it: `google.rpc` with the well-known
-/// types, or `buf.validate`, which is large and thus made only when it is asked for. `name` is the type's full name; it
-/// may be of neither, and is then not found.
-pub fn schema_of(name: &str) -> &'static Schema {
-    static RPC: LazyLock<Schema> =
-        LazyLock::new(|| compiled(&["google/rpc/error_details.proto", "google/rpc/status.proto"]));
-    static VALIDATE: LazyLock<Schema> = LazyLock::new(|| compiled(&["buf/validate/validate.proto"]));
-    if name.starts_with("buf.validate.") { &VALIDATE } else { &RPC }
-}
-
-/// A test proves that the bundled files load; without them details are shown as base64.
-fn compiled(files: &[&str]) -> Schema {
-    let mut source = Source::new("bundled", "");
-    source.protos = files.iter().map(PathBuf::from).collect();
-    load(&source).map(|loaded| loaded.catalog.schema).unwrap_or_default()
+/// The schema of `google.rpc` and `buf.validate` with the well-known types: what the edge's own error details are made of,
+/// whether or not a user's catalog imports them.
+pub fn schema() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let mut source = Source::new("google.rpc", "");
+        let files = ["google/rpc/error_details.proto", "google/rpc/status.proto", "buf/validate/validate.proto"];
+        source.protos = files.map(PathBuf::from).into();
+        // a test proves that the bundled files load; without them details are shown as base64
+        load(&source).map(|loaded| loaded.catalog.schema).unwrap_or_default()
+    });
+    &SCHEMA
 }
 
 /// The text of a bundled file.
@@ -60,11 +56,9 @@ mod tests {
 
     #[test]
     fn the_details_of_our_own_errors_are_in_the_bundled_schema() {
-        let rpc = ["BadRequest", "ErrorInfo", "RetryInfo", "ResourceInfo", "Status"];
-        let names = rpc.map(|name| format!("google.rpc.{name}"));
-        for name in names.iter().map(String::as_str).chain(["buf.validate.Violations"]) {
-            assert!(schema_of(name).find(name).is_some(), "{name}");
+        for name in ["BadRequest", "ErrorInfo", "RetryInfo", "ResourceInfo", "Status"] {
+            assert!(schema().find(&format!("google.rpc.{name}")).is_some(), "{name}");
         }
-        assert!(schema_of("x.Y").find("x.Y").is_none());
+        assert!(schema().find("buf.validate.Violations").is_some());
     }
 }

@@ -22,7 +22,7 @@ mod template;
 mod text_format;
 mod unit;
 
-pub use bundled::schema_of as bundled_schema;
+pub use bundled::schema as bundled_schema;
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};

@@ -132,7 +132,7 @@ pub(super) fn expand(end: &mut End, form: DetailForm, catalog: Option<&Catalog>)
 fn json(any: &Any, form: DetailForm, catalog: Option<&Catalog>) -> Option<String> {
     let schema = match catalog.map(|catalog| &catalog.schema) {
         Some(schema) if schema.find(any.type_name()).is_some() => schema,
-        _ => crate::catalog::bundled_schema(any.type_name()),
+        _ => crate::catalog::bundled_schema(),
     };
     let id = schema.find(any.type_name())?;
     let mut out = Vec::new();
