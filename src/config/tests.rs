@@ -468,3 +468,32 @@ mod mutations {
         }
     }
 }
+
+#[test]
+fn rules_are_enforced_by_two_lines_or_by_a_flag_and_what_is_more_exact_stays() {
+    use crate::catalog::GuardMode;
+    let file = "
+catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
+settings: [{match: p.S/*, validate: {requests: shadow, responses: enforce}}]
+";
+    let of = |settled: &Settled, path: &str| {
+        let complete = complete(&settled.catalogs).expect("loads");
+        let method = complete.catalogs[0].methods.iter().find(|method| &*method.path == path).expect("is there");
+        (method.settings.validate_requests, method.settings.validate_responses, method.settings.guard_requests)
+    };
+    let dir = folder();
+    let settle = |flag: Option<&str>| {
+        let flags = Flags { validate: flag.map(str::to_owned), ..Flags::default() };
+        let origin = Origin { file: Some("t.yaml".into()), flags, purpose: Purpose::Serve };
+        whole(origin.settle(file, "t.yaml", dir.path(), &|_| None))
+    };
+    let (off, shadow, enforce) = (GuardMode::Off, GuardMode::Shadow, GuardMode::Enforce);
+    let settled = settle(None).expect("settles");
+    assert_eq!(of(&settled, "/p.S/M"), (shadow, enforce, off));
+    assert_eq!(of(&settled, "/p.T/N"), (off, off, off));
+    let settled = settle(Some("enforce")).expect("settles");
+    assert_eq!(of(&settled, "/p.S/M"), (shadow, enforce, off));
+    assert_eq!(of(&settled, "/p.T/N"), (enforce, off, off));
+    let mistakes = settle(Some("on")).expect_err("is no mode");
+    assert!(mistakes[0].to_string().starts_with("--validate: "), "{mistakes:?}");
+}
