@@ -4,6 +4,7 @@
 //! and link to each other by number, so that a walk costs array look-ups and no reference counting.
 
 use super::name_index::NameIndex;
+use super::rules::MessageRules;
 
 /// Index of a message in [`Schema::messages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub struct Message {
     /// Number of real oneofs (synthetic ones of proto3 `optional` not counted).
     pub oneofs: u16,
     pub is_map_entry: bool,
+    /// The rules of `buf.validate` for it and what is below it; `None`: there are none.
+    pub rules: Option<Box<MessageRules>>,
     /// Both spellings of the fields; empty for messages so small that looking at each is quicker.
     pub(super) field_names: NameIndex,
 }

@@ -98,6 +98,7 @@ impl Numbers<'_> {
             required: required.map(|(index, _)| index).collect(),
             oneofs: real.len() as u16,
             is_map_entry: message.is_map_entry() && fields.len() == 2,
+            rules: None,
             fields: fields.into(),
             field_names,
         })

@@ -11,6 +11,7 @@ use super::gather;
 use super::http_rule::{HttpRule, RuleBinding};
 use super::mistake::{Mistake, Place};
 use super::records::{Records, Value};
+use super::rules::{self, BrokenRules, Written};
 use super::schema::{MessageId, Schema};
 use super::service::{Idempotency, Method, MethodSettings, Service, StreamKind};
 use super::settings::{self, HostRule, SettingRule};
@@ -38,6 +39,8 @@ pub struct Source {
     pub auto_mapping: bool,
     /// See [`Catalog::pass_unknown_methods`].
     pub pass_unknown_methods: bool,
+    /// What to do with rules of `buf.validate` that do not fit.
+    pub broken_rules: BrokenRules,
     /// Patterns that name nothing here are fine: other catalogs may have it ([`super::check_settings`]).
     pub settings: Vec<SettingRule>,
 }
@@ -72,8 +75,10 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
         mistakes: Vec::new(),
         warnings: Vec::new(),
         descriptor_set: Vec::new(),
+        rules: Written::default(),
     };
     builder.add_files(&linked);
+    builder.compile_rules(&linked);
     drop(linked);
     builder.check_patterns();
     builder.finish(roots)
@@ -87,6 +92,7 @@ struct Builder<'a> {
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     descriptor_set: Vec<u8>,
+    rules: Written,
 }
 
 /// What the options of a method say, read from their bytes.
@@ -113,6 +119,7 @@ impl Source {
             conflicts: Conflicts::Refuse,
             auto_mapping: true,
             pass_unknown_methods: false,
+            broken_rules: BrokenRules::Refuse,
             settings: Vec::new(),
         }
     }
@@ -122,7 +129,7 @@ impl Source {
 
 impl Builder<'_> {
     fn add_files(&mut self, linked: &Linked) {
-        for unit in &linked.units {
+        for (at, unit) in linked.units.iter().enumerate() {
             let Some(file) = linked.pool.get_file_by_name(&unit.name) else { continue };
             // with names resolved and options encoded
             let mut encoded = file.encode_to_vec();
@@ -130,6 +137,7 @@ impl Builder<'_> {
                 encoded = editions::settle(&encoded, &|name| self.schema.find_enum(name).is_some());
             }
             put_bytes(&mut self.descriptor_set, 1, &encoded);
+            self.rules.read(at, &encoded);
             if !unit.offered {
                 continue;
             }
@@ -139,6 +147,14 @@ impl Builder<'_> {
                 let spots = unit.services.get(i).unwrap_or(&none.0);
                 self.add_service(unit, &service, spots, options.get(i).unwrap_or(&none.1));
             }
+        }
+    }
+
+    fn compile_rules(&mut self, linked: &Linked) {
+        let unfit = rules::compile(&mut self.schema, &std::mem::take(&mut self.rules));
+        if self.source.broken_rules == BrokenRules::Refuse {
+            let mistakes = unfit.iter().take(MAX_MISTAKES + 1);
+            self.mistakes.extend(mistakes.map(|unfit| rules::mistake(&linked.units, &unfit.spot, &unfit.text)));
         }
     }
 
