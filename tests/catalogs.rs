@@ -130,6 +130,20 @@ fn production() {
 }
 
 #[test]
+fn validate() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("validate.yaml", 1, &[("UPSTREAM", url)]);
+    let ask = |request: &str| exchange(connect(edge.addresses[0]), request);
+    answers(&ask(&get("/v1/greeter/joe", "a")), 200, r#"{"message":"Hello joe"}"#);
+    let refused = ask(&get("/v1/greeter/%3C", "a"));
+    answers(&refused, 400, r#""ruleId":"string.min_len""#);
+    answers(&refused, 400, r#""ruleId":"string.not_contains""#);
+    // its greeting breaks the upstream's rule, which is only told
+    answers(&ask(&get("/v1/greeter/a-name-of-twenty-one", "a")), 200, "Hello a-name-of-twenty-one");
+    upstream.shutdown();
+}
+
+#[test]
 fn tls() {
     let dir = tempfile::tempdir().unwrap();
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned(), "books.example".to_owned()]).unwrap();

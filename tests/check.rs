@@ -259,3 +259,34 @@ fn routes_are_printed_for_people_and_for_programs() {
     let routes: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(routes[0]["path"], "/p.S/M");
 }
+
+#[test]
+fn it_is_told_which_messages_have_rules_and_whether_they_are_enforced() {
+    let folder = Folder::new();
+    folder.write(
+        "protos/a.proto",
+        "syntax = \"proto3\"; package p; import \"buf/validate/validate.proto\";
+        message E { string name = 1 [(buf.validate.field).string.min_len = 2]; }
+        message F { repeated E several = 1; }
+        message G { string name = 1; }
+        service S { rpc M(E) returns (G); rpc N(F) returns (G); rpc O(G) returns (E); }",
+    );
+    let check = |more: &str| {
+        let text = format!("catalogs: [{{name: a, proto_paths: protos, upstream: h2c://a}}]\n{more}");
+        folder.write("transom.yaml", &text);
+        let output = folder.transom(&["check", "transom.yaml"]);
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = check("");
+    assert!(
+        text.ends_with("rules of buf.validate: requests of 2 methods (off); answers of 1 method (off)\n"),
+        "{text}"
+    );
+    let text = check("settings: [{match: p.S/M, validate: {requests: enforce}}]");
+    assert!(text.contains("requests of 2 methods (1 off, 1 enforce); answers of 1 method (off)"), "{text}");
+    let text = check("settings: [{match: p.S/*, validate: {requests: shadow, responses: enforce}}]");
+    assert!(text.contains("requests of 2 methods (shadow); answers of 1 method (enforce)"), "{text}");
+    folder.write("protos/a.proto", "syntax = \"proto3\"; package p; message E {} service S { rpc M(E) returns (E); }");
+    assert!(!check("").contains("rules"));
+}

@@ -19,10 +19,19 @@ message Part { int32 size = 1; }
 message Box { Part inner = 1 [features.message_encoding = DELIMITED]; }
 "#;
 
-/// Runs the verb on this input, with a catalog of three files.
+const HELD: &str = r#"syntax = "proto3";
+package held;
+import "buf/validate/validate.proto";
+message Item {
+  string name = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }];
+  repeated int32 sizes = 2 [(buf.validate.field).repeated.items.int32.gt = 0];
+}
+"#;
+
+/// Runs the verb on this input, with a catalog of four files.
 fn transcode(arguments: &[&str], input: &[u8]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, text) in [("shop.proto", SHOP), ("old.proto", OLD), ("new.proto", NEW)] {
+    for (name, text) in [("shop.proto", SHOP), ("old.proto", OLD), ("new.proto", NEW), ("held.proto", HELD)] {
         std::fs::write(folder.path().join(name), text).expect("written");
     }
     let mut running = Command::new(env!("CARGO_BIN_EXE_transom"))
@@ -91,6 +100,37 @@ fn text_that_would_name_another_field_is_refused() {
     assert!(String::from_utf8_lossy(&delimited.stderr).contains("\"new.Box.inner\", which is delimited"));
     let binary = transcode(&["--type", "new.Box", "--to", "binary"], json);
     assert_eq!(binary.stdout, b"\x0b\x08\x01\x0c");
+}
+
+#[test]
+fn a_message_that_breaks_its_rules_ends_with_1_and_all_of_them() {
+    let held = ["--type", "held.Item", "--validate"];
+    for (from, input) in [
+        ("json", &br#"{"name":"a!","sizes":[1,0]}"#[..]),
+        ("binary", b"\x0a\x02a!\x12\x02\x01\x00"),
+        ("text", b"name: 'a!' sizes: [1, 0]"),
+    ] {
+        let output = transcode(&[&held[..], &["--from", from]].concat(), input);
+        assert_eq!(output.status.code(), Some(1), "{from}");
+        assert!(output.stdout.is_empty(), "{from}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "name: must be at least 3 characters [string.min_len]\n\
+             name: contains substring `!` [string.not_contains]\n\
+             sizes[1]: must be greater than 0 [int32.gt]\n\
+             transom: 3 rules of held.Item are broken\n",
+            "{from}"
+        );
+    }
+    let good = transcode(&held, br#"{"name":"cup","sizes":[1]}"#);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    assert_eq!(good.stdout, b"{\"name\":\"cup\",\"sizes\":[1]}\n");
+    let no_message = transcode(&[&held[..], &["--from", "binary"]].concat(), b"\x0a\x05cup");
+    assert_eq!(no_message.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&no_message.stderr);
+    assert_eq!(told, "transom: not an encoded held.Item: name: the message is cut short\n");
+    let unheld = transcode(&[&ITEM[..], &["--validate"]].concat(), JSON.as_bytes());
+    assert!(unheld.status.success());
 }
 
 #[test]

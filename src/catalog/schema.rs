@@ -183,6 +183,13 @@ impl Schema {
         u32::try_from(at).ok().map(MessageId)
     }
 
+    /// Whether messages of this type are held to rules of `buf.validate`, their own or those of what they hold. Panics as
+    /// [`Schema::message`] does.
+    #[inline]
+    pub fn has_rules(&self, id: MessageId) -> bool {
+        self.message(id).rules.is_some()
+    }
+
     /// Finds an enum by its full name (no leading dot).
     pub fn find_enum(&self, name: &str) -> Option<EnumId> {
         let at = self.enum_names.find(name, |at| self.enums.get(at).is_some_and(|e| *e.name == *name))?;

@@ -264,6 +264,22 @@ impl StreamKind {
     }
 }
 
+// === impl GuardMode ===
+
+impl GuardMode {
+    /// All, from the least to the most.
+    pub const ALL: [GuardMode; 3] = [GuardMode::Off, GuardMode::Shadow, GuardMode::Enforce];
+
+    /// As configurations and logs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GuardMode::Off => "off",
+            GuardMode::Shadow => "shadow",
+            GuardMode::Enforce => "enforce",
+        }
+    }
+}
+
 // === impl MethodSettings ===
 
 impl Default for MethodSettings {

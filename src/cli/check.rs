@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::flags::ServeFlags;
 use super::report;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, GuardMode, MessageId, Method};
 use crate::config::{self, Complete, Settled};
 use crate::listen;
 use crate::upstream::EndpointSettings;
@@ -68,8 +68,28 @@ fn summary(settled: &Settled, complete: &Complete) -> String {
     }
     for catalog in &complete.catalogs {
         let _ = writeln!(out, "  catalog {}: {} -> cluster {}", catalog.name, contents(catalog), catalog.cluster);
+        let requests = held_to_rules(catalog, "requests", |method| (method.input, method.settings.validate_requests));
+        let answers = held_to_rules(catalog, "answers", |method| (method.output, method.settings.validate_responses));
+        let held: Vec<String> = [requests, answers].into_iter().flatten().collect();
+        if !held.is_empty() {
+            let _ = writeln!(out, "    rules of buf.validate: {}", held.join("; "));
+        }
     }
     out
+}
+
+/// The methods whose messages have rules, and what comes of breaking them: `requests of 3 methods (1 off, 2 enforce)`.
+fn held_to_rules(catalog: &Catalog, what: &str, of: impl Fn(&Method) -> (MessageId, GuardMode)) -> Option<String> {
+    let with_rules = catalog.methods.iter().map(of).filter(|(id, _)| catalog.schema.has_rules(*id));
+    let modes: Vec<GuardMode> = with_rules.map(|(_, mode)| mode).collect();
+    let count = |mode: GuardMode| modes.iter().filter(|one| **one == mode).count();
+    let counts: Vec<_> = GuardMode::ALL.map(|mode| (count(mode), mode.as_str())).into_iter().collect();
+    let told: Vec<String> = match counts.iter().find(|(count, _)| *count == modes.len()) {
+        Some((_, mode)) => vec![(*mode).to_owned()],
+        None => counts.iter().filter(|(count, _)| *count > 0).map(|(count, mode)| format!("{count} {mode}")).collect(),
+    };
+    let methods = if modes.len() == 1 { "method" } else { "methods" };
+    (!modes.is_empty()).then(|| format!("{what} of {} {methods} ({})", modes.len(), told.join(", ")))
 }
 
 fn contents(catalog: &Catalog) -> String {

@@ -38,13 +38,8 @@ struct Look<'c> {
 
 impl<'c> Look<'c> {
     fn new(called: &'c Called, direction: Direction) -> Look<'c> {
-        let method = called.method();
-        let id = match direction {
-            Direction::Request => method.input,
-            Direction::Response => method.output,
-        };
         let (guard, rules) = (called.guard_mode(direction), called.rules_mode(direction));
-        Look { called, direction, guard, rules, id }
+        Look { called, direction, guard, rules, id: called.message_type(direction) }
     }
 
     fn examine(&self, message: &[u8]) -> Result<(), Refusal> {
@@ -191,7 +186,7 @@ impl<'c> Look<'c> {
             tracing::warn!(
                 method = &*self.called.method().path,
                 direction = self.direction.name(),
-                mode = if enforced { "enforce" } else { "shadow" },
+                mode = self.rules.as_str(),
                 verdict = verdict.name(),
                 untold,
                 "a message is not as the rules of its type have it: {what}"

@@ -125,13 +125,28 @@ impl Called {
         }
     }
 
-    /// What breaking rules of `buf.validate` means for messages this way.
+    /// What breaking rules of `buf.validate` means for messages this way; off if their type has none.
     #[inline]
     pub(super) fn rules_mode(&self, direction: Direction) -> GuardMode {
         let settings = &self.method().settings;
-        match direction {
+        let mode = match direction {
             Direction::Request => settings.validate_requests,
             Direction::Response => settings.validate_responses,
+        };
+        match mode {
+            // asked first: the stand-in has no type
+            GuardMode::Off => GuardMode::Off,
+            mode if self.catalog().schema.has_rules(self.message_type(direction)) => mode,
+            _ => GuardMode::Off,
+        }
+    }
+
+    /// The type of messages this way.
+    #[inline]
+    pub(super) fn message_type(&self, direction: Direction) -> MessageId {
+        match direction {
+            Direction::Request => self.method().input,
+            Direction::Response => self.method().output,
         }
     }
 

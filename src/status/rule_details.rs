@@ -144,17 +144,23 @@ impl PathElement {
 
 /// The text, or its beginning and an ellipsis.
 fn shortened(text: &str) -> String {
-    let mut short = text.get(..text.floor_char_boundary(LONGEST + 1)).unwrap_or_default().to_owned();
-    shorten(&mut short, LONGEST);
-    short
+    match text.len() > LONGEST {
+        true => format!("{}…", text.get(..boundary(text, LONGEST)).unwrap_or_default()),
+        false => text.to_owned(),
+    }
 }
 
 /// Cuts a text that is longer than this down to it and puts an ellipsis behind.
 fn shorten(text: &mut String, longest: usize) {
     if text.len() > longest {
-        text.truncate(text.floor_char_boundary(longest));
+        text.truncate(boundary(text, longest));
         text.push('…');
     }
+}
+
+/// The end of the last character that ends within so many bytes.
+fn boundary(text: &str, longest: usize) -> usize {
+    (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -21,4 +21,5 @@ mod refusals;
 mod reload;
 mod routes;
 mod upstream_down;
+mod validate;
 mod websocket;

@@ -227,7 +227,7 @@ async fn every_refusal_is_told_in_every_dialect() {
     }
     let unmet: Vec<_> = Kind::ALL.into_iter().map(name).filter(|name| !met.contains_key(name)).collect();
     // how these look is shown beside `proxy::ending`
-    assert_eq!(unmet, ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining"]);
+    assert_eq!(unmet, ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining", "RuleFailed"]);
 }
 
 /// Callers of a method who are known by nothing but what is wrong read the HTTP code; Connect's derive UNKNOWN from it.
