@@ -184,6 +184,13 @@ impl ValueRules {
         }
     }
 
+    /// What stands for a scalar that is not there.
+    pub fn unset(&self) -> Piece<'static> {
+        // the zero of an enum is the first value that is declared
+        let bits = if matches!(self.kind, Kind::Enum(_)) { i64::from(self.zero).cast_unsigned() } else { 0 };
+        Piece { bits, bytes: &[] }
+    }
+
     /// Names the rules that a value does not keep. Of a message `piece` holds the content.
     ///
     /// Errors: a rule that cannot be applied.
@@ -241,9 +248,7 @@ impl ValueRules {
         if self.kind.message().is_some() {
             return self.below || !self.is_empty();
         }
-        // the zero of a closed enum is the first value that is declared
-        let bits = if matches!(self.kind, Kind::Enum(_)) { i64::from(self.zero).cast_unsigned() } else { 0 };
-        !self.hold(&Piece { bits, bytes: &[] }, Clock::Fixed(0))
+        !self.hold(&self.unset(), Clock::Fixed(0))
     }
 }
 

@@ -14,7 +14,6 @@ pub(super) const INT32: u8 = 5;
 pub(super) const UINT64: u8 = 4;
 const ENUM: u8 = 14;
 
-pub(super) const REQUIRED: Step = (25, "required", BOOL);
 pub(super) const REPEATED: Step = (18, "repeated", MESSAGE);
 pub(super) const MAP: Step = (19, "map", MESSAGE);
 pub(super) const ITEMS: Step = (4, "items", MESSAGE);
