@@ -112,8 +112,12 @@ impl Wanted {
 fn judge(catalog: &Catalog, id: MessageId, wire: &[u8]) -> Result<(), String> {
     let name = &catalog.schema.message(id).name;
     let options = GuardOptions { rules: true, ..GuardOptions::default() };
-    let judged = guard(&catalog.schema, id, wire, &options);
-    let broken = judged.map_err(|violation| format!("not an encoded {name}: {violation}"))?.broken;
+    let judged =
+        guard(&catalog.schema, id, wire, &options).map_err(|violation| match violation.rule.is_about_rules() {
+            true => format!("a rule of {name} cannot be applied: {violation}"),
+            false => format!("not an encoded {name}: {violation}"),
+        });
+    let broken = judged?.broken;
     for violation in &broken {
         let at = violation.field_path();
         let colon = if at.is_empty() { "" } else { ": " };

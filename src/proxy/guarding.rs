@@ -48,6 +48,11 @@ impl<'c> Look<'c> {
                 self.report(message, &guarded);
                 self.judge(&guarded.broken)
             }
+            Err(violation) if violation.rule.is_about_rules() => {
+                self.unjudged(violation)?;
+                // it passes its rules in shadow: what the guard would say of it is not known yet
+                Look { rules: GuardMode::Off, ..*self }.examine(message)
+            }
             Err(violation) => self.breaks_schema(message, violation),
         }
     }
@@ -95,10 +100,17 @@ impl<'c> Look<'c> {
         };
         match again {
             Ok(guarded) => self.judge(&guarded.broken),
-            Err(violation) => {
-                self.tell_rules(Verdict::Unjudged, || violation.to_string());
-                if self.rules == GuardMode::Enforce { Err(self.no_message(violation)) } else { Ok(()) }
-            }
+            Err(violation) => self.unjudged(violation),
+        }
+    }
+
+    /// What the mode makes of a message whose rules cannot be judged, for this reason.
+    fn unjudged(&self, violation: Violation) -> Result<(), Refusal> {
+        self.tell_rules(Verdict::Unjudged, || violation.to_string());
+        match (self.rules, violation.rule.is_about_rules()) {
+            (GuardMode::Off | GuardMode::Shadow, _) => Ok(()),
+            (GuardMode::Enforce, false) => Err(self.no_message(violation)),
+            (GuardMode::Enforce, true) => Err(self.rule_failed(&violation)),
         }
     }
 
@@ -140,6 +152,16 @@ impl<'c> Look<'c> {
                 Refusal::new(Kind::BadAnswer, text)
             }
         }
+    }
+
+    fn rule_failed(&self, violation: &Violation) -> Refusal {
+        let name = self.type_name();
+        let text = match self.direction {
+            Direction::Request => format!("a rule of {name} cannot be applied: {violation}"),
+            // why may hold words of the message; the log has it
+            Direction::Response => format!("a rule of {name} cannot be applied to the upstream's message"),
+        };
+        Refusal::new(Kind::RuleFailed, text)
     }
 
     fn type_name(&self) -> &str {

@@ -18,7 +18,9 @@ use self::judge::{Blind, Judge, Strict};
 use super::MAX_DEPTH;
 use super::fault::Fault;
 use super::key_set::Seen;
-use crate::catalog::{Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers};
+use crate::catalog::{
+    Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers,
+};
 use crate::status::RuleViolation;
 use crate::wire::{Cursor, Malformed};
 
@@ -178,6 +180,15 @@ const TYPE_ID: u32 = 2 << 3;
 const CONTENT: u32 = 3 << 3 | 2;
 
 const END_GROUP: u32 = 4;
+
+// === impl Rule ===
+
+impl Rule {
+    /// Whether it says nothing of the message, only that rules of `buf.validate` cannot be judged for it.
+    pub fn is_about_rules(self) -> bool {
+        matches!(self, Rule::BrokenRules | Rule::RuleFailure)
+    }
+}
 
 // === impl GuardOptions ===
 

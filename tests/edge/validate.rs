@@ -34,9 +34,12 @@ service Echo {
 message EchoRequest {
   string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }];
   repeated string tags = 2 [(buf.validate.field).repeated.items.string.min_len = 3];
+  // fails over what is no text
+  bytes raw = 3 [(buf.validate.field).bytes = { pattern: "^a", min_len: 1 }, (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
 }
 message EchoResponse {
   string message = 1 [(buf.validate.field).string.not_contains = "?"];
+  bytes raw = 3 [(buf.validate.field).bytes.pattern = "^a", (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
 }
 "#;
 
@@ -519,6 +522,62 @@ async fn what_the_edge_cannot_unpack_is_not_judged_and_never_passes_enforce() {
         assert_eq!(told.code, Some(code), "{told:?}");
         assert_eq!(counted(&edge, "request", mode, "unjudged").await, 1);
     }
+}
+
+/// A call whose only message has a part over which a rule fails, in the dialects that say one message.
+fn failing(dialect: Dialect) -> Option<Ask> {
+    let message = if dialect.is_json() {
+        br#"{"message":"hello","raw":"/w=="}"#.to_vec()
+    } else {
+        b"\x0a\x05hello\x1a\x01\xff".to_vec()
+    };
+    let body = match dialect {
+        Dialect::Rest | Dialect::ConnectProto | Dialect::ConnectJson => message,
+        Dialect::Grpc | Dialect::GrpcJson => [&prefix(0, message.len())[..], &message].concat(),
+        _ if dialect.is_text() => BASE64.encode([&prefix(0, message.len())[..], &message].concat()).into_bytes(),
+        _ if dialect.is_web() => [&prefix(0, message.len())[..], &message].concat(),
+        _ => return None,
+    };
+    Some(Ask { body, ..dialect.ask(UNARY, &["x"]) })
+}
+
+#[tokio::test]
+async fn a_rule_that_fails_over_a_message_never_lets_it_pass_enforce_and_is_counted_in_shadow() {
+    let answer: &[u8] = b"\0\0\0\0\x0a\x0a\x05hello\x1a\x01\xff";
+    let upstream = Scripted::start(Script::new(&[], &[answer], &[OK])).await;
+    let enforced = before(&upstream.url(), "validate: {requests: enforce}").await;
+    let answers = before(&upstream.url(), "validate: {responses: enforce}").await;
+    let shadow = before(&upstream.url(), "validate: {requests: shadow, responses: shadow}").await;
+    let limited = "guard: {requests: enforce, max_bytes: 1, max_string: 4}, validate: {requests: shadow}";
+    let limited = before(&upstream.url(), limited).await;
+    let mut calls = 0;
+    for (dialect, ask) in ALL.into_iter().filter_map(|dialect| Some((dialect, failing(dialect)?))) {
+        let told = dialect.read(&enforced.ask(Transport::Http2, &ask).await);
+        let at = format!("{dialect:?}: {told:?}");
+        assert_eq!((told.code, told.reason()), (Some(Code::Internal), "RULE_FAILED".to_owned()), "{at}");
+        let begin = "a rule of grpc.examples.echo.EchoRequest cannot be applied: raw: ";
+        assert!(told.message.starts_with(begin), "{at}");
+        assert!(!dialect.has_http_code() || told.http == 500, "{at}");
+
+        let told = dialect.read(&answers.ask(Transport::Http2, &ask).await);
+        let at = format!("{dialect:?}: {told:?}");
+        assert_eq!((told.code, told.reason()), (Some(Code::Internal), "RULE_FAILED".to_owned()), "{at}");
+        let text = "a rule of grpc.examples.echo.EchoResponse cannot be applied to the upstream's message";
+        assert_eq!(told.message, text, "{at}");
+
+        let told = dialect.read(&shadow.ask(Transport::Http2, &ask).await);
+        assert_eq!((told.code, &*told.messages), (Some(Code::Ok), &["hello".to_owned()][..]), "{dialect:?}: {told:?}");
+        // the guard has its say though a rule failed before it came to an end
+        let told = dialect.read(&limited.ask(Transport::Http2, &ask).await);
+        assert_eq!(told.message, "message: has 5 bytes, and 4 are allowed", "{dialect:?}: {told:?}");
+        calls += 1;
+    }
+    assert_eq!(counted(&enforced, "request", "enforce", "unjudged").await, calls);
+    assert_eq!(counted(&answers, "response", "enforce", "unjudged").await, calls);
+    assert_eq!(counted(&shadow, "request", "shadow", "unjudged").await, calls);
+    assert_eq!(counted(&shadow, "response", "shadow", "unjudged").await, calls);
+    assert_eq!(guarded(&limited, "request", "enforce").await, calls);
+    assert_eq!(counted(&enforced, "request", "enforce", "broken").await, 0);
 }
 
 /// A call by WebSocket that says this message and leaves its own side open.
