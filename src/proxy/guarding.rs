@@ -195,7 +195,8 @@ impl<'c> Look<'c> {
 
     /// Nothing, if rules are off.
     fn tell_rules(&self, verdict: Verdict, what: impl FnOnce() -> String) {
-        static LOG: Once = Once::new();
+        // callers' mistakes do not drown those of upstreams
+        static LOGS: [Once; Direction::ALL.len()] = [const { Once::new() }; Direction::ALL.len()];
         if self.rules == GuardMode::Off {
             return;
         }
@@ -203,15 +204,18 @@ impl<'c> Look<'c> {
         if let Some(meters) = self.called.meters() {
             meters.rules_violated(self.direction, enforced, verdict);
         }
-        if let Some(untold) = LOG.due() {
-            let what = what();
+        if let Some(untold) = LOGS.get(self.direction as usize).and_then(Once::due) {
+            let what = match verdict {
+                Verdict::Broken => format!("breaks rules of buf.validate: {}", what()),
+                Verdict::Unjudged => format!("cannot be judged by the rules of buf.validate: {}", what()),
+            };
             tracing::warn!(
                 method = &*self.called.method().path,
                 direction = self.direction.name(),
                 mode = self.rules.as_str(),
                 verdict = verdict.name(),
                 untold,
-                "a message is not as the rules of its type have it: {what}"
+                "a message {what}"
             );
         }
     }
@@ -227,8 +231,8 @@ fn places(broken: &[RuleViolation]) -> String {
     text.join(", ")
 }
 
-/// Lets one line through per second of the clock in the whole process, and counts what it holds back: peers decide how
-/// often there is something to say.
+/// Lets one line through per second of the clock, and counts what it holds back: peers decide how often there is something
+/// to say.
 struct Once {
     second: AtomicU64,
     untold: AtomicU64,

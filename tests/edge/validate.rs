@@ -109,9 +109,14 @@ struct PathElement {
 /// An edge by [`ECHO`] before this upstream, with these settings for all methods.
 async fn before(upstream: &str, settings: &str) -> Edge {
     let folder = TempDir::new().expect("a folder");
-    for name in ["helloworld.proto", "route_guide.proto", "bookstore.proto"] {
+    for name in ["route_guide.proto", "bookstore.proto"] {
         std::fs::copy(protos().join(name), folder.path().join(name)).expect("a copy");
     }
+    let greeter = std::fs::read_to_string(protos().join("helloworld.proto")).expect("a file");
+    let greeter = greeter.replacen("import", "import \"buf/validate/validate.proto\";\nimport", 1);
+    let greeter =
+        greeter.replace("name = 1;", "name = 1 [(buf.validate.field).string = { min_len: 3, not_contains: \"!\" }];");
+    std::fs::write(folder.path().join("helloworld.proto"), greeter).expect("a file");
     std::fs::write(folder.path().join("echo.proto"), ECHO).expect("a file");
     let more = format!("settings: [{{match: \"*\", max_request_message: 64KiB, {settings}}}]");
     Edge::with(upstream, folder.path(), &more).await
@@ -283,6 +288,30 @@ async fn a_refusal_is_the_protocols_own_json_to_the_letter() {
         ]);
         assert_eq!(told, json!({"code": "invalid_argument", "message": BAD_TEXT, "details": details}));
     }
+}
+
+#[tokio::test]
+async fn what_is_in_the_url_is_held_to_rules_too() {
+    let edge = start("validate: {requests: enforce}").await;
+    let method = "/helloworld.Greeter/SayHello?connect=v1&encoding";
+    let text = BAD_TEXT.replace("message", "name");
+    for (dialect, good, bad) in [
+        (
+            Dialect::ConnectGetJson,
+            "json&message=%7B%22name%22%3A%22joe%22%7D",
+            "json&message=%7B%22name%22%3A%22a!%22%7D",
+        ),
+        (Dialect::ConnectGetProto, "proto&base64=1&message=CgNqb2U", "proto&base64=1&message=CgJhIQ"),
+    ] {
+        let answer = edge.ask(Transport::Http1, &Ask::get(format!("{method}={good}"))).await;
+        assert_eq!(answer.status, 200, "{dialect:?} {answer:?}");
+        let told = dialect.read(&edge.ask(Transport::Http1, &Ask::get(format!("{method}={bad}"))).await);
+        let at = format!("{dialect:?}: {told:?}");
+        assert_eq!((told.http, told.code, &*told.message), (400, Some(Code::InvalidArgument), &*text), "{at}");
+        assert_eq!(told.detail_types(), ["google.rpc.BadRequest", "buf.validate.Violations"], "{at}");
+    }
+    let told = Dialect::Rest.read(&edge.ask(Transport::Http1, &Ask::get("/v1/greeter/a!")).await);
+    assert_eq!((told.http, &*told.message), (400, &*text));
 }
 
 #[tokio::test]
