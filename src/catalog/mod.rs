@@ -27,8 +27,8 @@ pub use bundled::schema as bundled_schema;
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use rules::{
-    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules, is_unset,
-    type_number,
+    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules,
+    is_unset, type_number,
 };
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{

@@ -18,7 +18,9 @@ use self::judge::{Blind, Judge, Strict};
 use super::MAX_DEPTH;
 use super::fault::Fault;
 use super::key_set::Seen;
-use crate::catalog::{Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers};
+use crate::catalog::{
+    Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers,
+};
 use crate::status::RuleViolation;
 use crate::wire::{Cursor, Malformed};
 

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use super::judge::{Key, each_packed};
 use super::{MAX_BROKEN, Outcome, Rule, Stop};
 use crate::catalog::{
-    Clock, Exclusive, Field, FieldRules, Kind, Label, Message, MessageId, MessageRules, Presence, Said, Schema, ValueRules,
-    is_unset, type_number,
+    Clock, Exclusive, Field, FieldRules, Kind, Label, Message, MessageId, MessageRules, Presence, Said, Schema,
+    ValueRules, is_unset, type_number,
 };
 use crate::status::{PathElement, RuleViolation, Subscript};
 use crate::transcode::regroup::{Group, regroup};
