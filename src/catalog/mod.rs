@@ -2,6 +2,7 @@
 
 mod binding;
 mod bundled;
+mod cel;
 mod compile;
 mod descriptor_set;
 mod diagnose;
@@ -24,11 +25,12 @@ mod text_format;
 mod unit;
 
 pub use bundled::schema as bundled_schema;
+pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use rules::{
-    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules, is_unset,
-    type_number,
+    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules,
+    is_unset, type_number,
 };
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{

@@ -11,7 +11,9 @@ use super::certificate;
 use super::settled::Settled;
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
-use crate::catalog::{BrokenRules, Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source};
+use crate::catalog::{
+    BrokenRules, Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source,
+};
 use crate::listen;
 use crate::net::tls;
 use crate::policy::cors;

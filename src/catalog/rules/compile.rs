@@ -513,8 +513,7 @@ fn exclusive(table: &Message, rules: &[u8]) -> Result<Vec<Exclusive>, String> {
     let rules = Fields::of(rules, &[3, 4, 5], "MessageRules")?;
     let read = |piece: &Piece<'_>| {
         let rule = Fields::of(piece.bytes, &[1, 2], "MessageOneofRule")?;
-        let names: Vec<String> =
-            rule.all(1).map(|piece| String::from_utf8_lossy(piece.bytes).into_owned()).collect();
+        let names: Vec<String> = rule.all(1).map(|piece| String::from_utf8_lossy(piece.bytes).into_owned()).collect();
         if names.is_empty() {
             return Err("a oneof rule names no field".to_owned());
         }
@@ -600,11 +599,8 @@ fn spread(mut found: HashSet<MessageId>, holders: &HashMap<MessageId, Vec<Messag
 
 impl Draft {
     fn complete(mut self, table: &Message, ruled: &HashSet<MessageId>) -> MessageRules {
-        let mut rules = MessageRules {
-            oneofs: self.oneofs.into(),
-            exclusive: self.exclusive.into(),
-            ..MessageRules::default()
-        };
+        let mut rules =
+            MessageRules { oneofs: self.oneofs.into(), exclusive: self.exclusive.into(), ..MessageRules::default() };
         let mut far = Vec::new();
         let mut fields = Vec::with_capacity(table.fields.len());
         for (index, field) in (0u16..).zip(&table.fields) {

@@ -67,7 +67,8 @@ fn is_uuid(text: &[u8]) -> bool {
 
 /// Crockford's base 32 in either case, 128 bits.
 fn is_ulid(text: &[u8]) -> bool {
-    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() && !matches!(byte.to_ascii_uppercase(), b'I' | b'L' | b'O' | b'U');
+    let is_digit =
+        |byte: &u8| byte.is_ascii_alphanumeric() && !matches!(byte.to_ascii_uppercase(), b'I' | b'L' | b'O' | b'U');
     text.len() == 26 && text.first().is_some_and(|first| matches!(first, b'0'..=b'7')) && text.iter().all(is_digit)
 }
 
@@ -102,12 +103,21 @@ mod tests {
     #[test]
     fn identifiers_of_things_have_their_digits_and_nothing_else() {
         let uuid = "123e4567-E89b-12d3-a456-426614174000";
-        check(Format::Uuid, &[uuid], &["", "123e4567e89b12d3a456426614174000", &uuid[1..], "g23e4567-e89b-12d3-a456-426614174000"]);
+        check(
+            Format::Uuid,
+            &[uuid],
+            &["", "123e4567e89b12d3a456426614174000", &uuid[1..], "g23e4567-e89b-12d3-a456-426614174000"],
+        );
         check(Format::TrimmedUuid, &["123e4567E89b12d3a456426614174000"], &[uuid, "123e4567e89b12d3a45642661417400"]);
         check(
             Format::Ulid,
             &["01ARZ3NDEKTSV4RRFFQ69G5FAV", "7zzzzzzzzzzzzzzzzzzzzzzzzz"],
-            &["81ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FA", "01ARZ3NDEKTSV4RRFFQ69G5FAI", "01ARZ3NDEKTSV4RRFFQ69G5FA\u{e9}"],
+            &[
+                "81ARZ3NDEKTSV4RRFFQ69G5FAV",
+                "01ARZ3NDEKTSV4RRFFQ69G5FA",
+                "01ARZ3NDEKTSV4RRFFQ69G5FAI",
+                "01ARZ3NDEKTSV4RRFFQ69G5FA\u{e9}",
+            ],
         );
         check(Format::Name, &["a", "_a.B2.c"], &["", ".a", "a.", "a..b", "2a", "a-b", "\u{e9}"]);
         check(Format::DottedName, &[".a", ".a.b"], &["", ".", "a", "..a", ".a."]);

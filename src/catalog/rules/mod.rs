@@ -165,14 +165,7 @@ impl MessageRules {
 
 impl ValueRules {
     fn none(kind: Kind) -> ValueRules {
-        ValueRules {
-            kind,
-            tests: Tests::None,
-            said: Box::default(),
-            ignore_zero: false,
-            zero: 0,
-            below: false,
-        }
+        ValueRules { kind, tests: Tests::None, said: Box::default(), ignore_zero: false, zero: 0, below: false }
     }
 
     /// Whether there is nothing to be tested about a value itself.

@@ -30,11 +30,13 @@ fn line_and_column(unit: &Unit, path: &[i32]) -> Option<unit::Spot> {
     };
     let info = file.source_code_info.as_ref()?;
     let option = options(path).and_then(|options| {
-        let below = |path: &[i32]| path.strip_prefix(&options[..]).is_some_and(|rest| match rest {
-            [UNINTERPRETED, at, ..] => is_rule(&file, path, *at),
-            [number, ..] => *number == EXTENSION.cast_signed(),
-            [] => false,
-        });
+        let below = |path: &[i32]| {
+            path.strip_prefix(&options[..]).is_some_and(|rest| match rest {
+                [UNINTERPRETED, at, ..] => is_rule(&file, path, *at),
+                [number, ..] => *number == EXTENSION.cast_signed(),
+                [] => false,
+            })
+        };
         info.location.iter().find(|location| below(&location.path))
     });
     let path = option.map_or(path, |option| &option.path);

@@ -259,9 +259,9 @@ impl<T: PartialOrd + Copy> Number<T> {
             Number::In(list) => list.contains(&value),
             Number::NotIn(list) => !list.contains(&value),
             Number::Finite => true,
-            Number::Defined(list) => list
-                .binary_search_by(|number| number.partial_cmp(&value).unwrap_or(std::cmp::Ordering::Less))
-                .is_ok(),
+            Number::Defined(list) => {
+                list.binary_search_by(|number| number.partial_cmp(&value).unwrap_or(std::cmp::Ordering::Less)).is_ok()
+            }
         }
     }
 }

@@ -34,8 +34,7 @@ const FORMATS: [Row; 20] = [
     (38, "protobuf_dot_fqn", Format::DottedName, "fully-qualified Protobuf name with a leading dot"),
 ];
 
-const FORMAT_NUMBERS: [u32; 21] =
-    [12, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 37, 38];
+const FORMAT_NUMBERS: [u32; 21] = [12, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 37, 38];
 
 /// The numbers of `StringRules`.
 pub(super) const STRING_RULES: &[u32] = &[
@@ -163,7 +162,9 @@ pub(super) fn bytes(fields: &Fields<'_>, found: &mut Found<Bytes>) -> Result<(),
 }
 
 fn known_sizes(fields: &Fields<'_>, found: &mut Found<Bytes>) {
-    let Some(number) = fields.member(&[10, 11, 12, 15]).filter(|number| fields.bits(*number) != Some(0)) else { return };
+    let Some(number) = fields.member(&[10, 11, 12, 15]).filter(|number| fields.bits(*number) != Some(0)) else {
+        return;
+    };
     let (name, sizes, words): (_, &[usize], _) = match number {
         10 => ("ip", &[4, 16], "IP address"),
         11 => ("ipv4", &[4], "IPv4 address"),

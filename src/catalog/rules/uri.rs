@@ -67,7 +67,10 @@ fn is_v6(literal: &str) -> bool {
 fn is_future(text: &str) -> bool {
     let Some((version, rest)) = text.split_once('.') else { return false };
     let is_one = |byte: u8| is_unreserved(byte) || is_delimiter(byte) || byte == b':';
-    !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_hexdigit()) && !rest.is_empty() && rest.bytes().all(is_one)
+    !version.is_empty()
+        && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && !rest.is_empty()
+        && rest.bytes().all(is_one)
 }
 
 /// Unreserved characters, percent encodings, sub-delims and these.
@@ -108,17 +111,63 @@ mod tests {
     #[test]
     fn a_uri_has_a_scheme_and_parts_of_their_own_characters() {
         for good in [
-            "a:", "a+b-c.1:x", "https://example.com/foo/bar?baz=quux#frag", "http://", "http:///", "file:///a",
-            "a://u:p@h:80/", "a://h:", "a://[::1]", "a://[::1%25eth0]:8/", "a://[v1f.x:y]", "a://%c3%a9", "a:%20",
-            "a:?#", "a:#?/", "a:b:c@d", "a:/b//c", "mailto:a@b.c", "a://1.2.3.4:1",
+            "a:",
+            "a+b-c.1:x",
+            "https://example.com/foo/bar?baz=quux#frag",
+            "http://",
+            "http:///",
+            "file:///a",
+            "a://u:p@h:80/",
+            "a://h:",
+            "a://[::1]",
+            "a://[::1%25eth0]:8/",
+            "a://[v1f.x:y]",
+            "a://%c3%a9",
+            "a:%20",
+            "a:?#",
+            "a:#?/",
+            "a:b:c@d",
+            "a:/b//c",
+            "mailto:a@b.c",
+            "a://1.2.3.4:1",
         ] {
             assert!(is_uri(good), "{good}");
         }
         for bad in [
-            "", ":", "a", "1a:", "a b:", "\u{e9}:", "a: ", "a:%", "a:%2", "a:%g0", "a:^", "a:\u{e9}", "a://h:8x",
-            "a://[::1", "a://[::1]x", "a://::1", "a://[::1%eth0]", "a://[::1%25]", "a://[::1%25%c3]", "a://[1.2.3.4]",
-            "a://%c3", "a://u@v@w", "a:##", "a:#[", "a:?[", "a:/[", "a://[v.x]", "a://[v1.]", "a://h:1:2", "//a",
-            "a:\\", "a://[]", "a://x[::1]", "a:/b|c",
+            "",
+            ":",
+            "a",
+            "1a:",
+            "a b:",
+            "\u{e9}:",
+            "a: ",
+            "a:%",
+            "a:%2",
+            "a:%g0",
+            "a:^",
+            "a:\u{e9}",
+            "a://h:8x",
+            "a://[::1",
+            "a://[::1]x",
+            "a://::1",
+            "a://[::1%eth0]",
+            "a://[::1%25]",
+            "a://[::1%25%c3]",
+            "a://[1.2.3.4]",
+            "a://%c3",
+            "a://u@v@w",
+            "a:##",
+            "a:#[",
+            "a:?[",
+            "a:/[",
+            "a://[v.x]",
+            "a://[v1.]",
+            "a://h:1:2",
+            "//a",
+            "a:\\",
+            "a://[]",
+            "a://x[::1]",
+            "a:/b|c",
         ] {
             assert!(!is_uri(bad), "{bad}");
         }
