@@ -2,6 +2,7 @@
 
 mod binding;
 mod bundled;
+mod cel;
 mod compile;
 mod descriptor_set;
 mod diagnose;
@@ -24,6 +25,7 @@ mod text_format;
 mod unit;
 
 pub use bundled::schema as bundled_schema;
+pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
 pub use rules::{

@@ -3,6 +3,7 @@
 //! Built once from a descriptor pool at load time (`schema_build.rs`). Messages, enums and fields are numbered densely
 //! and link to each other by number, so that a walk costs array look-ups and no reference counting.
 
+use super::cel::CelRules;
 use super::name_index::NameIndex;
 use super::rules::MessageRules;
 
@@ -19,6 +20,8 @@ pub struct EnumId(pub u32);
 pub struct Schema {
     pub messages: Box<[Message]>,
     pub enums: Box<[Enum]>,
+    /// Rules that are CEL expressions; `None` if there are none.
+    pub cel: Option<CelRules>,
     pub(super) message_names: NameIndex,
     pub(super) enum_names: NameIndex,
 }
@@ -187,7 +190,7 @@ impl Schema {
     /// [`Schema::message`] does.
     #[inline]
     pub fn has_rules(&self, id: MessageId) -> bool {
-        self.message(id).rules.is_some()
+        self.message(id).rules.is_some() || self.cel.as_ref().is_some_and(|cel| cel.covers(id))
     }
 
     /// Finds an enum by its full name (no leading dot).

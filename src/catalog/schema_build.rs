@@ -64,6 +64,7 @@ impl Schema {
             enum_names: NameIndex::new(enums.iter().enumerate().map(|(i, e)| (&*e.name, i))),
             messages,
             enums,
+            cel: None,
         })
     }
 }

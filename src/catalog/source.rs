@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::binding::Ends;
+use super::cel::CelRules;
 use super::compile::{self, Linked, MAX_MISTAKES};
 use super::editions;
 use super::gather;
@@ -66,13 +67,18 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
         return Err(vec![Mistake::new(text)]);
     }
     let linked = compile::link(gather::gather(source))?;
-    let schema = Schema::build_with(&linked.pool, &linked.overrides).map_err(|mistake| vec![mistake])?;
+    let mut schema = Schema::build_with(&linked.pool, &linked.overrides).map_err(|mistake| vec![mistake])?;
+    let mut mistakes = Vec::new();
+    match CelRules::build(&linked, &schema, source.broken_rules) {
+        Ok(rules) => schema.cel = rules,
+        Err(broken) => mistakes = broken,
+    }
     let mut builder = Builder {
         source,
         schema,
         services: Vec::new(),
         methods: Vec::new(),
-        mistakes: Vec::new(),
+        mistakes,
         warnings: Vec::new(),
         descriptor_set: Vec::new(),
         rules: Written::default(),

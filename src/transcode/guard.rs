@@ -19,7 +19,7 @@ use super::MAX_DEPTH;
 use super::fault::Fault;
 use super::key_set::Seen;
 use crate::catalog::{
-    Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers,
+    CelFailure, Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers,
 };
 use crate::status::RuleViolation;
 use crate::wire::{Cursor, Malformed};
@@ -56,7 +56,24 @@ pub fn guard_at(
             Ok(Guarded { unknown_fields: walk.unknown_fields, broken })
         }),
     };
-    judged.map_err(|stop| stop.violation())
+    let mut guarded = judged.map_err(|stop| stop.violation())?;
+    if options.rules && guarded.broken.len() < MAX_BROKEN {
+        guarded.broken.extend(expressions(schema, message, wire)?);
+        guarded.broken.truncate(MAX_BROKEN);
+    }
+    Ok(guarded)
+}
+
+/// The rules that are CEL, and broken.
+fn expressions(schema: &Schema, message: MessageId, wire: &[u8]) -> Result<Vec<RuleViolation>, Violation> {
+    let Some(cel) = schema.cel.as_ref().filter(|cel| cel.covers(message)) else { return Ok(Vec::new()) };
+    cel.evaluate(message, wire).map_err(|failure| {
+        let rule = match failure {
+            CelFailure::NotCompiled(_) => Rule::BrokenRules,
+            CelFailure::RunTime(_) | CelFailure::TooLarge { .. } => Rule::RuleFailure,
+        };
+        Violation { rule, field: String::new(), description: failure.to_string() }
+    })
 }
 
 fn walk<'s, 'w, J: Judge<'s, 'w>>(

@@ -32,7 +32,10 @@ service Echo {
   rpc BidirectionalStreamingEcho(stream EchoRequest) returns (stream EchoResponse) {}
 }
 message EchoRequest {
-  string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }];
+  string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }, (buf.validate.field).cel = {
+    id: "echo.polite"
+    expression: "this.startsWith('HEY') ? 'must not begin with ' + this : ''"
+  }];
   repeated string tags = 2 [(buf.validate.field).repeated.items.string.min_len = 3];
   // fails over what is no text
   bytes raw = 3 [(buf.validate.field).bytes = { pattern: "^a", min_len: 1 }, (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
@@ -108,7 +111,10 @@ struct PathElement {
 
 /// An edge by [`ECHO`] before this upstream, with these settings for all methods.
 async fn before(upstream: &str, settings: &str) -> Edge {
-    let folder = TempDir::new().expect("a folder");
+    by(&TempDir::new().expect("a folder"), ECHO, upstream, settings).await
+}
+
+async fn by(folder: &TempDir, echo: &str, upstream: &str, settings: &str) -> Edge {
     for name in ["route_guide.proto", "bookstore.proto"] {
         std::fs::copy(protos().join(name), folder.path().join(name)).expect("a copy");
     }
@@ -117,7 +123,7 @@ async fn before(upstream: &str, settings: &str) -> Edge {
     let greeter =
         greeter.replace("name = 1;", "name = 1 [(buf.validate.field).string = { min_len: 3, not_contains: \"!\" }];");
     std::fs::write(folder.path().join("helloworld.proto"), greeter).expect("a file");
-    std::fs::write(folder.path().join("echo.proto"), ECHO).expect("a file");
+    std::fs::write(folder.path().join("echo.proto"), echo).expect("a file");
     let more = format!("settings: [{{match: \"*\", max_request_message: 64KiB, {settings}}}]");
     Edge::with(upstream, folder.path(), &more).await
 }
@@ -551,6 +557,48 @@ async fn what_the_edge_cannot_unpack_is_not_judged_and_never_passes_enforce() {
         assert_eq!(told.code, Some(code), "{told:?}");
         assert_eq!(counted(&edge, "request", mode, "unjudged").await, 1);
     }
+}
+
+#[tokio::test]
+async fn expressions_are_rules_as_any_other() {
+    let edge = start("validate: {requests: enforce, responses: enforce}").await;
+    let edge = (edge, start("validate: {requests: shadow}").await);
+    for dialect in ALL {
+        for path in [UNARY, SERVER, CLIENT, BIDI].into_iter().filter(|path| dialect.speaks(path)) {
+            let ask = dialect.ask(path, &["HEYHEY"]).headers(&[("x-demo-stream-count", "1"), FAST]);
+            let told = dialect.read(&edge.0.ask(Transport::Http2, &ask).await);
+            let at = format!("{dialect:?} {path}: {told:?}");
+            assert_eq!(told.code, Some(Code::InvalidArgument), "{at}");
+            assert_eq!(told.message, "message: must not begin with HEYHEY", "{at}");
+            assert_eq!(told.detail_types(), ["google.rpc.BadRequest", "buf.validate.Violations"], "{at}");
+            let told = dialect.read(&edge.1.ask(Transport::Http2, &ask).await);
+            assert_eq!((told.code, &*told.messages), (Some(Code::Ok), &["HEYHEY".to_owned()][..]), "{at}");
+        }
+    }
+    let told = Dialect::Rest.read(&edge.0.ask(Transport::Http1, &Dialect::Rest.ask(UNARY, &["HEY!"])).await);
+    assert_eq!(told.message, "message: contains substring `!` (and 1 more rule is broken)");
+    let rules = &told.details[1].1["violations"];
+    assert_eq!((&rules[0]["ruleId"], &rules[1]["ruleId"]), (&json!("string.not_contains"), &json!("echo.polite")));
+
+    // by zero is not divided
+    let folder = TempDir::new().expect("a folder");
+    let upstream = Upstream::start(([127, 0, 0, 1], 0).into()).expect("an upstream");
+    let text = ECHO.replace(
+        "this.startsWith('HEY') ? 'must not begin with ' + this : ''",
+        "10 / (this.size() - 7) > 100 ? 'no' : ''",
+    );
+    let edge = by(&folder, &text, &format!("h2c://{}", upstream.address()), "validate: {requests: enforce}").await;
+    let ask = |text: &str| Dialect::Rest.ask(UNARY, &[text]);
+    let told = Dialect::Rest.read(&edge.ask(Transport::Http1, &ask("seven 7")).await);
+    assert_eq!(
+        (told.http, told.code, told.reason()),
+        (500, Some(Code::Internal), "RULE_FAILED".to_owned()),
+        "{told:?}"
+    );
+    assert!(told.message.contains("echo.polite"), "{told:?}");
+    assert_eq!(Dialect::Rest.read(&edge.ask(Transport::Http1, &ask("eight 88")).await).http, 200);
+    assert_eq!(counted(&edge, "request", "enforce", "unjudged").await, 1);
+    upstream.shutdown();
 }
 
 /// A call whose only message has a part over which a rule fails, in the dialects that say one message.
