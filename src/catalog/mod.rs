@@ -2,6 +2,7 @@
 
 mod binding;
 mod bundled;
+mod cel;
 mod compile;
 mod descriptor_set;
 mod diagnose;
@@ -12,6 +13,7 @@ mod mistake;
 mod modern_descriptor;
 mod name_index;
 mod records;
+mod rules;
 mod schema;
 mod schema_build;
 mod service;
@@ -23,8 +25,13 @@ mod text_format;
 mod unit;
 
 pub use bundled::schema as bundled_schema;
+pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};
 pub use mistake::{Mistake, Place};
+pub use rules::{
+    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules,
+    is_unset, type_number,
+};
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
     Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, MethodSettings, Service, StreamKind,

@@ -3,7 +3,9 @@
 //! Built once from a descriptor pool at load time (`schema_build.rs`). Messages, enums and fields are numbered densely
 //! and link to each other by number, so that a walk costs array look-ups and no reference counting.
 
+use super::cel::CelRules;
 use super::name_index::NameIndex;
+use super::rules::MessageRules;
 
 /// Index of a message in [`Schema::messages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +20,8 @@ pub struct EnumId(pub u32);
 pub struct Schema {
     pub messages: Box<[Message]>,
     pub enums: Box<[Enum]>,
+    /// Rules that are CEL expressions; `None` if there are none.
+    pub cel: Option<CelRules>,
     pub(super) message_names: NameIndex,
     pub(super) enum_names: NameIndex,
 }
@@ -36,6 +40,8 @@ pub struct Message {
     /// Number of real oneofs (synthetic ones of proto3 `optional` not counted).
     pub oneofs: u16,
     pub is_map_entry: bool,
+    /// The rules of `buf.validate` for it and what is below it; `None`: there are none.
+    pub rules: Option<Box<MessageRules>>,
     /// Both spellings of the fields; empty for messages so small that looking at each is quicker.
     pub(super) field_names: NameIndex,
 }

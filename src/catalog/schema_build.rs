@@ -64,6 +64,7 @@ impl Schema {
             enum_names: NameIndex::new(enums.iter().enumerate().map(|(i, e)| (&*e.name, i))),
             messages,
             enums,
+            cel: None,
         })
     }
 }
@@ -98,6 +99,7 @@ impl Numbers<'_> {
             required: required.map(|(index, _)| index).collect(),
             oneofs: real.len() as u16,
             is_map_entry: message.is_map_entry() && fields.len() == 2,
+            rules: None,
             fields: fields.into(),
             field_names,
         })

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::binding::Ends;
+use super::cel::CelRules;
 use super::compile::{self, Linked, MAX_MISTAKES};
 use super::editions;
 use super::gather;
 use super::http_rule::{HttpRule, RuleBinding};
 use super::mistake::{Mistake, Place};
 use super::records::{Records, Value};
+use super::rules::{self, BrokenRules, Written};
 use super::schema::{MessageId, Schema};
 use super::service::{Idempotency, Method, MethodSettings, Service, StreamKind};
 use super::settings::{self, HostRule, SettingRule};
@@ -38,6 +40,8 @@ pub struct Source {
     pub auto_mapping: bool,
     /// See [`Catalog::pass_unknown_methods`].
     pub pass_unknown_methods: bool,
+    /// What to do with rules of `buf.validate` that do not fit.
+    pub broken_rules: BrokenRules,
     /// Patterns that name nothing here are fine: other catalogs may have it ([`super::check_settings`]).
     pub settings: Vec<SettingRule>,
 }
@@ -63,17 +67,24 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
         return Err(vec![Mistake::new(text)]);
     }
     let linked = compile::link(gather::gather(source))?;
-    let schema = Schema::build_with(&linked.pool, &linked.overrides).map_err(|mistake| vec![mistake])?;
+    let mut schema = Schema::build_with(&linked.pool, &linked.overrides).map_err(|mistake| vec![mistake])?;
+    let mut mistakes = Vec::new();
+    match CelRules::build(&linked, &schema, source.broken_rules) {
+        Ok(rules) => schema.cel = rules,
+        Err(broken) => mistakes = broken,
+    }
     let mut builder = Builder {
         source,
         schema,
         services: Vec::new(),
         methods: Vec::new(),
-        mistakes: Vec::new(),
+        mistakes,
         warnings: Vec::new(),
         descriptor_set: Vec::new(),
+        rules: Written::default(),
     };
     builder.add_files(&linked);
+    builder.compile_rules(&linked);
     drop(linked);
     builder.check_patterns();
     builder.finish(roots)
@@ -87,6 +98,7 @@ struct Builder<'a> {
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     descriptor_set: Vec<u8>,
+    rules: Written,
 }
 
 /// What the options of a method say, read from their bytes.
@@ -113,6 +125,7 @@ impl Source {
             conflicts: Conflicts::Refuse,
             auto_mapping: true,
             pass_unknown_methods: false,
+            broken_rules: BrokenRules::Refuse,
             settings: Vec::new(),
         }
     }
@@ -122,7 +135,7 @@ impl Source {
 
 impl Builder<'_> {
     fn add_files(&mut self, linked: &Linked) {
-        for unit in &linked.units {
+        for (at, unit) in linked.units.iter().enumerate() {
             let Some(file) = linked.pool.get_file_by_name(&unit.name) else { continue };
             // with names resolved and options encoded
             let mut encoded = file.encode_to_vec();
@@ -130,6 +143,7 @@ impl Builder<'_> {
                 encoded = editions::settle(&encoded, &|name| self.schema.find_enum(name).is_some());
             }
             put_bytes(&mut self.descriptor_set, 1, &encoded);
+            self.rules.read(at, &encoded);
             if !unit.offered {
                 continue;
             }
@@ -139,6 +153,14 @@ impl Builder<'_> {
                 let spots = unit.services.get(i).unwrap_or(&none.0);
                 self.add_service(unit, &service, spots, options.get(i).unwrap_or(&none.1));
             }
+        }
+    }
+
+    fn compile_rules(&mut self, linked: &Linked) {
+        let unfit = rules::compile(&mut self.schema, &std::mem::take(&mut self.rules));
+        if self.source.broken_rules == BrokenRules::Refuse {
+            let mistakes = unfit.iter().take(MAX_MISTAKES + 1);
+            self.mistakes.extend(mistakes.map(|unfit| rules::mistake(&linked.units, &unfit.spot, &unfit.text)));
         }
     }
 

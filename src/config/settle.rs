@@ -11,7 +11,9 @@ use super::certificate;
 use super::settled::Settled;
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
-use crate::catalog::{Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source};
+use crate::catalog::{
+    BrokenRules, Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source,
+};
 use crate::listen;
 use crate::net::tls;
 use crate::policy::cors;
@@ -354,6 +356,7 @@ impl Settling<'_> {
             conflicts: value_of(&w.conflicts).unwrap_or(Conflicts::Refuse),
             auto_mapping: value_of(&w.auto_mapping).unwrap_or(true),
             pass_unknown_methods,
+            broken_rules: BrokenRules::Refuse,
             settings: Vec::new(),
         }
     }

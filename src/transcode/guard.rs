@@ -4,6 +4,8 @@
 //! in turns while their number is limited; the path of what is wrong is found by looking once more.
 
 mod counts;
+mod judge;
+mod look;
 mod missing;
 mod place;
 #[cfg(test)]
@@ -12,10 +14,13 @@ mod tests;
 use std::fmt;
 
 use self::counts::Counts;
+use self::judge::{Blind, Judge, Strict};
 use super::MAX_DEPTH;
 use super::fault::Fault;
 use super::key_set::Seen;
-use crate::catalog::{EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers};
+use crate::catalog::{
+    CelFailure, Clock, EnumId, Field, Kind, Known, Label, Message, MessageId, MethodSettings, Schema, UnknownNumbers,
+};
 use crate::status::RuleViolation;
 use crate::wire::{Cursor, Malformed};
 
@@ -28,18 +33,65 @@ use crate::wire::{Cursor, Malformed};
 ///
 /// Errors: the first thing that is wrong, and where.
 pub fn guard(schema: &Schema, message: MessageId, wire: &[u8], options: &GuardOptions) -> Result<Guarded, Violation> {
-    let mut walk = Walk::new(schema, options, true);
-    let mut walked = walk.message(message, &mut Cursor::new(wire), None, 0);
+    guard_at(schema, message, wire, options, Clock::System)
+}
+
+/// [`guard()`] with a clock of one's own for the rules that have to do with now.
+pub fn guard_at(
+    schema: &Schema,
+    message: MessageId,
+    wire: &[u8],
+    options: &GuardOptions,
+    clock: Clock,
+) -> Result<Guarded, Violation> {
+    let rules = schema.message(message).rules.as_deref().filter(|_| options.rules);
+    if let Some(why) = rules.and_then(|rules| rules.broken.as_deref()) {
+        return Err(Stop::new(Rule::BrokenRules, why).violation());
+    }
+    let judged = match rules {
+        None => walk::<Blind>(schema, message, wire, options, clock)
+            .map(|walk| Guarded { unknown_fields: walk.unknown_fields, broken: Vec::new() }),
+        Some(_) => walk::<Strict<'_, '_>>(schema, message, wire, options, clock).and_then(|walk| {
+            let broken = if walk.doubt { look::broken(schema, message, wire, clock)? } else { Vec::new() };
+            Ok(Guarded { unknown_fields: walk.unknown_fields, broken })
+        }),
+    };
+    let mut guarded = judged.map_err(|stop| stop.violation())?;
+    if options.rules && guarded.broken.len() < MAX_BROKEN {
+        guarded.broken.extend(expressions(schema, message, wire)?);
+        guarded.broken.truncate(MAX_BROKEN);
+    }
+    Ok(guarded)
+}
+
+/// The rules that are CEL, and broken.
+fn expressions(schema: &Schema, message: MessageId, wire: &[u8]) -> Result<Vec<RuleViolation>, Violation> {
+    let Some(cel) = schema.cel.as_ref().filter(|cel| cel.covers(message)) else { return Ok(Vec::new()) };
+    cel.evaluate(message, wire).map_err(|failure| {
+        let rule = match failure {
+            CelFailure::NotCompiled(_) => Rule::BrokenRules,
+            CelFailure::RunTime(_) | CelFailure::TooLarge { .. } => Rule::RuleFailure,
+        };
+        Violation { rule, field: String::new(), description: failure.to_string() }
+    })
+}
+
+fn walk<'s, 'w, J: Judge<'s, 'w>>(
+    schema: &'s Schema,
+    message: MessageId,
+    wire: &'w [u8],
+    options: &GuardOptions,
+    clock: Clock,
+) -> Outcome<Walk<'s>> {
+    let mut walk = Walk::new(schema, options, true, clock);
+    let mut walked = walk.message::<J>(message, &mut Cursor::new(wire), None, 0);
     if walked.as_ref().is_err_and(|stop| stop.rule == Rule::Required) {
         // it may stand in another part of a message that comes in parts
-        walk = Walk::new(schema, options, false);
-        walked = walk.message(message, &mut Cursor::new(wire), None, 0);
+        walk = Walk::new(schema, options, false, clock);
+        walked = walk.message::<J>(message, &mut Cursor::new(wire), None, 0);
         walked = walked.and_then(|()| missing::check(schema, message, wire));
     }
-    match walked {
-        Ok(()) => Ok(Guarded { unknown_fields: walk.unknown_fields, broken: Vec::new() }),
-        Err(stop) => Err(stop.violation()),
-    }
+    walked.map(|()| walk)
 }
 
 /// What the guard is asked to look for beside what is always wrong.
@@ -56,7 +108,10 @@ pub struct GuardOptions {
     /// How deep messages may nest, the outermost not counted, entries of maps and unknown groups counted; at most
     /// [`MAX_DEPTH`], and larger numbers mean that.
     pub max_depth: u32,
-    /// Whether the rules of `buf.validate` are checked as well ([`Guarded::broken`]).
+    /// Whether the rules of `buf.validate` are checked as well ([`Guarded::broken`]): in the same walk, without allocating
+    /// for a message that keeps them and has its fields in one piece each, but for a list that must not hold anything
+    /// twice, and has more than eight elements. Any other message is taken apart to be judged by protobuf's rules of
+    /// merging, some 40 bytes for each value.
     pub rules: bool,
 }
 
@@ -65,9 +120,13 @@ pub struct GuardOptions {
 pub struct Guarded {
     /// Fields (not: field numbers) that the schema does not have, at any depth; those in an unknown group are one.
     pub unknown_fields: u64,
-    /// The rules of `buf.validate` that the message breaks, if they were asked for; empty: none, and nothing was allocated.
+    /// The rules of `buf.validate` that the message breaks, if they were asked for; empty: none. At most [`MAX_BROKEN`], and
+    /// fewer if their paths are long: no more are looked for then.
     pub broken: Vec<RuleViolation>,
 }
+
+/// After so many broken rules nobody reads on.
+pub const MAX_BROKEN: usize = 100;
 
 /// The first thing that is wrong with a message. Its texts hold names and numbers, and of the peer's own words no more
 /// than a map's key, shortened.
@@ -99,6 +158,11 @@ pub enum Rule {
     EnumValue,
     /// A required field that is not there.
     Required,
+    /// The type's rules of `buf.validate` do not fit it, and were kept all the same (`catalog::BrokenRules::Keep`): none of
+    /// its messages can be judged.
+    BrokenRules,
+    /// A rule of `buf.validate` that cannot be applied to a value, as a text pattern cannot to bytes that are no text.
+    RuleFailure,
 }
 
 /// One walk. Limits are in their effective form: what means "no limit" is the largest number.
@@ -113,6 +177,9 @@ struct Walk<'s> {
     unknown_fields: u64,
     /// In a packed run, which of its elements is wrong.
     element: usize,
+    clock: Clock,
+    /// Whether a rule of `buf.validate` may be broken: from then on none is looked at in this walk.
+    doubt: bool,
 }
 
 /// What is wrong, on its way outwards.
@@ -163,7 +230,7 @@ impl From<&MethodSettings> for GuardOptions {
 // === impl Walk ===
 
 impl<'s> Walk<'s> {
-    fn new(schema: &'s Schema, options: &GuardOptions, check_required: bool) -> Walk<'s> {
+    fn new(schema: &'s Schema, options: &GuardOptions, check_required: bool, clock: Clock) -> Walk<'s> {
         let effective = |limit: usize| if limit == 0 { usize::MAX } else { limit };
         Walk {
             schema,
@@ -175,12 +242,20 @@ impl<'s> Walk<'s> {
             check_required,
             unknown_fields: 0,
             element: 0,
+            clock,
+            doubt: false,
         }
     }
 
     /// One message: all that is left, or, of a group of this number, up to and including its end tag. Recursion ends at
     /// the depth's limit.
-    fn message(&mut self, id: MessageId, cursor: &mut Cursor<'_>, group: Option<u32>, depth: u32) -> Outcome<()> {
+    fn message<'w, J: Judge<'s, 'w>>(
+        &mut self,
+        id: MessageId,
+        cursor: &mut Cursor<'w>,
+        group: Option<u32>,
+        depth: u32,
+    ) -> Outcome<()> {
         if depth > self.max_depth {
             return Err(self.too_deep());
         }
@@ -189,18 +264,19 @@ impl<'s> Walk<'s> {
         // an element takes a byte at least: of most messages is known that they cannot have too many
         let counted = start.remaining() > self.max_repeated;
         let needs = self.check_required && !table.required.is_empty();
-        let (mut seen, mut counts) = (Seen::default(), Counts::default());
+        let (mut seen, mut counts, mut judge) = (Seen::default(), Counts::default(), J::enter(table, start));
         while !cursor.is_empty() {
             let before = *cursor;
             let tag = cursor.tag()?;
             if tag & 7 == END_GROUP {
+                judge.leave(self, before);
                 return self.group_ends(table, group, tag, &seen);
             }
             let Some((index, field)) = table.field_by_number(tag >> 3) else {
                 self.unknown(table, tag, cursor, depth)?;
                 continue;
             };
-            let elements = match self.value(field, tag, cursor, depth) {
+            let elements = match judge.value(self, (index, field), (tag, before), cursor, depth) {
                 Ok(elements) => elements,
                 Err(stop) => return Err(self.located(stop, table, (start, before), field)),
             };
@@ -214,6 +290,7 @@ impl<'s> Walk<'s> {
         if group.is_some() {
             return Err(Stop::malformed("a group does not end"));
         }
+        judge.leave(self, *cursor);
         if needs { complete(table, &seen) } else { Ok(()) }
     }
 
@@ -243,8 +320,8 @@ impl<'s> Walk<'s> {
                     return Err(too_long(Rule::BytesSize, bytes.len(), self.max_bytes));
                 }
             }
-            Kind::Message(id) => self.message(id, &mut Cursor::new(cursor.bytes()?), None, depth + 1)?,
-            Kind::Group(id) => self.message(id, cursor, Some(tag >> 3), depth + 1)?,
+            Kind::Message(id) => self.message::<Blind>(id, &mut Cursor::new(cursor.bytes()?), None, depth + 1)?,
+            Kind::Group(id) => self.message::<Blind>(id, cursor, Some(tag >> 3), depth + 1)?,
             Kind::Enum(id) => {
                 let bits = cursor.varint()?;
                 self.enumeration(id, bits)?;
@@ -379,7 +456,7 @@ impl<'s> Walk<'s> {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         match set.field_by_number(number).and_then(|(_, field)| Some((field, field.kind.message()?))) {
             Some((field, id)) => {
-                let checked = self.message(id, &mut Cursor::new(content), None, depth + 1);
+                let checked = self.message::<Blind>(id, &mut Cursor::new(content), None, depth + 1);
                 checked.map_err(|stop| stop.map(|fault| fault.within(field.name())))
             }
             None => self.unknown_field(set, number),

@@ -76,6 +76,12 @@ impl Seen {
         is_new
     }
 
+    /// Those of the first 64 as bits.
+    #[inline]
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
     pub(super) fn contains(&self, index: u16) -> bool {
         let bit = 1u64 << (index % 64);
         match usize::from(index / 64).checked_sub(1) {
