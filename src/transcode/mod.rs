@@ -1,7 +1,8 @@
 //! JSON text to protobuf wire bytes and back, by the tables of [`crate::catalog::Schema`]: no message object in between.
 //!
 //! - [`json_to_wire`] and [`wire_to_json`] turn one whole message.
-//! - [`weave`] makes a request message of a REST call: path variables, query string and body together.
+//! - [`weave`] makes a request message of a REST call: path variables, query string and body together; [`bind`] and
+//!   [`Bound::weave`] do it in two steps, for calls of more than one message.
 //! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
 //! - [`guard()`] checks an encoded message against the tables and changes nothing.
 //!
@@ -73,7 +74,7 @@ pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
 pub use text::text_value;
-pub use weave::weave;
+pub use weave::{Bound, bind, weave};
 
 use crate::catalog::{BytesForm, EnumForm, MethodSettings, UnknownFields};
 
