@@ -3,6 +3,10 @@
 //!
 //! The rooms below stand in floor order: a room uses only lower floors. `README.md` beside this file is the floor
 //! plan, with the life of a call, of a reload and of a shutdown.
+//!
+//! Most use the program. What stands well alone as a library: [`catalog`] (loads `.proto` files and descriptor sets, and
+//! names every mistake with its place) with [`transcode`] (JSON to protobuf and back, and the schema guard; an example is
+//! there).
 #![forbid(unsafe_code)]
 
 // floor 0: bytes, codes, counters, sockets; know nothing of the house

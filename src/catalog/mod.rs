@@ -35,7 +35,7 @@ pub use rules::{
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
     Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, MethodSettings, Service, StreamKind,
-    UnknownFields, UnknownNumbers, Verb,
+    UnknownFields, UnknownNumbers, Verb, Weave,
 };
 pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};

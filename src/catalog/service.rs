@@ -105,6 +105,8 @@ pub struct MethodSettings {
     pub unknown_json_fields: UnknownFields,
     /// Query parameters that are not bound and not complained about, as an API key.
     pub ignored_query: Box<[Box<str>]>,
+    /// Which messages of a client stream get what path and query bind. Default: the first.
+    pub weave: Weave,
     /// Print fields that are not set (scalars, empty lists and maps).
     pub print_unset: bool,
     /// Print names as in the `.proto` file.
@@ -169,6 +171,16 @@ pub enum UnknownNumbers {
     Report,
     /// They are violations as any other.
     Refuse,
+}
+
+/// Which messages of a client stream that comes by a rule get what path and query bind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weave {
+    /// The first: the others are what their texts say.
+    #[default]
+    First,
+    /// Every one, so that none can say otherwise.
+    Every,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +304,7 @@ impl Default for MethodSettings {
             idle_timeout: None,
             unknown_json_fields: UnknownFields::Refuse,
             ignored_query: Box::new([]),
+            weave: Weave::First,
             print_unset: false,
             proto_names: false,
             enums: EnumForm::Name,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::mistake::{Mistake, Place};
-use super::service::{BytesForm, EnumForm, GuardMode, MethodSettings, UnknownFields, UnknownNumbers};
+use super::service::{BytesForm, EnumForm, GuardMode, MethodSettings, UnknownFields, UnknownNumbers, Weave};
 use crate::wire::closest;
 
 /// Settings for the methods that a pattern names. `None`: as the next more general settings have it.
@@ -23,6 +23,8 @@ pub struct PartialSettings {
     pub unknown_json_fields: Option<UnknownFields>,
     /// See [`MethodSettings::ignored_query`].
     pub ignored_query: Option<Box<[Box<str>]>>,
+    /// See [`MethodSettings::weave`].
+    pub weave: Option<Weave>,
     /// See [`MethodSettings::print_unset`].
     pub print_unset: Option<bool>,
     /// See [`MethodSettings::proto_names`].
@@ -105,6 +107,7 @@ impl MethodSettings {
         take(&mut self.idle_timeout, &partial.idle_timeout);
         take(&mut self.unknown_json_fields, &partial.unknown_json_fields);
         take(&mut self.ignored_query, &partial.ignored_query);
+        take(&mut self.weave, &partial.weave);
         take(&mut self.print_unset, &partial.print_unset);
         take(&mut self.proto_names, &partial.proto_names);
         take(&mut self.enums, &partial.enums);

@@ -119,6 +119,7 @@ pub(super) const KEYS: &[Key] = &[
     key("settings[].deadline.default", "duration", "none", "for callers that give none").also(&["timeout"]),
     key("settings[].deadline.max", "duration", "none", "longer ones, and none, are cut down to it").also(&["maximum", "limit"]),
     key("settings[].idle_timeout", "duration", "none", "time without a message in either direction after which a stream ends").also(&["stream_idle_timeout", "idle"]),
+    key("settings[].weave", "first | every", "first", "which messages of a client stream by a rule get what its path and query bind; the others are what their texts say").also(&["bind", "binding", "path_values"]),
     key("settings[].json", "table", "", "how JSON is read and written").also(&["print_options"]),
     key("settings[].json.unknown_fields", "refuse | ignore", "refuse", "fields that the message does not have").also(&["ignore_unknown", "unknown"]),
     key("settings[].json.unset_fields", "omit | print", "omit", "fields that are not set").also(&["always_print_primitive_fields", "emit_defaults", "emit_unpopulated", "unset"]),

@@ -487,6 +487,7 @@ impl Settling<'_> {
             idle_timeout: value_of(&w.idle_timeout).map(Some),
             unknown_json_fields: value_of(&w.unknown_json_fields),
             ignored_query: ignored.map(|names| names.iter().map(|name| name.value.as_str().into()).collect()),
+            weave: value_of(&w.weave),
             print_unset: value_of(&w.print_unset),
             proto_names: value_of(&w.proto_names),
             enums: value_of(&w.enums),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::catalog::{BytesForm, Conflicts, EnumForm, MethodSettings, UnknownFields, Verb};
+use crate::catalog::{BytesForm, Conflicts, EnumForm, MethodSettings, UnknownFields, Verb, Weave};
 
 /// A folder with what a configuration may name.
 fn folder() -> tempfile::TempDir {
@@ -245,7 +245,7 @@ fn rules_are_read_with_their_bindings() {
 fn the_narrower_setting_wins_and_the_later_of_two() {
     let dir = folder();
     let text = "settings:
-  - {match: p.S/M, deadline: {max: 1s}, json: {names: proto, enums: short, int64: number, bytes: hex, indent: 2}}
+  - {match: p.S/M, deadline: {max: 1s}, weave: every, json: {names: proto, enums: short, int64: number, bytes: hex, indent: 2}}
   - {match: p.S/*, deadline: {max: 2s}, json: {unknown_fields: ignore}}
   - {match: '*', deadline: {max: 4s}, max_request_message: 1KiB, query: {ignored: [key]}}
   - {match: '*', max_request_message: 0}
@@ -269,16 +269,17 @@ catalogs:
     let json = |method: &MethodSettings| (method.enums, method.int64_numbers, method.bytes, method.indent);
     assert_eq!(json(&narrow), (EnumForm::ShortName, true, BytesForm::Hex, 2));
     assert_eq!(json(&of("/p.S/N")), (EnumForm::Name, false, BytesForm::Base64, 0));
+    assert_eq!((narrow.weave, of("/p.S/N").weave), (Weave::Every, Weave::First));
 }
 
 #[test]
 fn forms_of_json_are_chosen_from_what_there_is() {
     let found = mistakes(&with_catalog(
-        "settings: [{match: '*', json: {enums: shrt, int64: yes, bytes: base46, indent: 9, longs: number}}]",
+        "settings: [{match: '*', weave: all, json: {enums: shrt, int64: yes, bytes: base46, indent: 9, longs: number}}]",
     ));
-    assert_eq!(found.len(), 5, "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
     let told = found.join("\n");
-    for text in ["short", "string or number", "base64", "not between 0 and 8", "int64"] {
+    for text in ["first or every", "short", "string or number", "base64", "not between 0 and 8", "int64"] {
         assert!(told.contains(text), "{text}: {told}");
     }
 }

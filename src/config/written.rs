@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
 use super::value::{self, Parsed, Wrong};
-use crate::catalog::{BytesForm, Conflicts, EnumForm, GuardMode, Mistake, Place, UnknownFields, UnknownNumbers, Verb};
+use crate::catalog::{
+    BytesForm, Conflicts, EnumForm, GuardMode, Mistake, Place, UnknownFields, UnknownNumbers, Verb, Weave,
+};
 use crate::upstream::EndpointSettings;
 
 /// Where something was said: a place of the file and its key, or a flag.
@@ -154,6 +156,7 @@ pub(super) struct Settings {
     pub max_deadline: Option<At<Duration>>,
     pub idle_timeout: Option<At<Duration>>,
     pub unknown_json_fields: Option<At<UnknownFields>>,
+    pub weave: Option<At<Weave>>,
     pub print_unset: Option<At<bool>>,
     pub proto_names: Option<At<bool>>,
     pub enums: Option<At<EnumForm>>,
@@ -472,6 +475,7 @@ impl Settings {
             max_deadline: None,
             idle_timeout: None,
             unknown_json_fields: None,
+            weave: None,
             print_unset: None,
             proto_names: None,
             enums: None,
@@ -504,6 +508,7 @@ impl Settings {
         const INT64: &[(&str, bool)] = &[("string", false), ("number", true)];
         const BYTES: &[(&str, BytesForm)] =
             &[("base64", BytesForm::Base64), ("base64url", BytesForm::Base64Url), ("hex", BytesForm::Hex)];
+        const WEAVE: &[(&str, Weave)] = &[("first", Weave::First), ("every", Weave::Every)];
         const VERSION: &[(&str, bool)] = &[("optional", false), ("required", true)];
         let deadline = t.table(r, "deadline", "settings[].deadline");
         let json = t.table(r, "json", "settings[].json");
@@ -519,6 +524,7 @@ impl Settings {
             max_deadline: deadline.as_ref().and_then(|t| t.one(r, "max", value::duration)),
             idle_timeout: t.one(r, "idle_timeout", value::duration),
             unknown_json_fields: json.as_ref().and_then(|t| t.one(r, "unknown_fields", value::choice(UNKNOWN))),
+            weave: t.one(r, "weave", value::choice(WEAVE)),
             print_unset: json.as_ref().and_then(|t| t.one(r, "unset_fields", value::choice(UNSET))),
             proto_names: json.as_ref().and_then(|t| t.one(r, "names", value::choice(NAMES))),
             enums: json.as_ref().and_then(|t| t.one(r, "enums", value::choice(ENUMS))),

@@ -21,6 +21,8 @@ pub enum Family {
     ConnectStream(Option<Codec>),
     /// `application/json`, with or without parameters.
     Json,
+    /// JSON texts in a row: `application/x-ndjson` and its other names.
+    JsonLines,
     /// `application/proto`, `application/protobuf` or `application/x-protobuf`.
     Proto,
     /// No content type.
@@ -49,6 +51,14 @@ pub fn names_connect(method: &Method, headers: &HeaderMap, query: Option<&str>) 
     *method == Method::POST && headers.get("connect-protocol-version").is_some_and(|version| version == "1")
 }
 
+/// Whether this media type, in lower case and without parameters, is one JSON text behind the other. It was never registered, so it has several names.
+pub(super) fn names_lines(essence: &[u8]) -> bool {
+    matches!(
+        essence,
+        b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" | b"application/x-jsonlines"
+    )
+}
+
 fn slow(value: &[u8]) -> Family {
     let essence = value.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii().to_ascii_lowercase();
     let (kind, suffix) = match essence.iter().position(|byte| *byte == b'+') {
@@ -66,6 +76,7 @@ fn slow(value: &[u8]) -> Family {
         (b"application/grpc-web-text", _) => Family::GrpcWeb { text: true, codec },
         (b"application/connect", suffix) if !suffix.is_empty() => Family::ConnectStream(codec),
         (b"application/json", b"") => Family::Json,
+        _ if names_lines(&essence) => Family::JsonLines,
         (b"application/proto" | b"application/protobuf" | b"application/x-protobuf", b"") => Family::Proto,
         _ => Family::Other,
     }
@@ -89,6 +100,8 @@ mod tests {
             ("application/connect", Family::Other),
             ("application/json;charset=utf-8", Family::Json),
             ("application/proto", Family::Proto),
+            ("application/x-ndjson", Family::JsonLines),
+            ("application/JSONL; charset=utf-8", Family::JsonLines),
             ("application/grpcfoo", Family::Other),
             ("text/plain", Family::Other),
             ("", Family::Other),

@@ -2,7 +2,7 @@
 //!
 //! n + m, never n x m: a dialect says how its request body is cut into messages ([`RequestForm`]) and renders an answer
 //! ([`Answer`]); what stands between them is always plain gRPC. To add one: a file here with an [`Answer`], and a row in
-//! [`registry`]. Unary and streaming forms of a protocol are separate dialects, for they share little but a name.
+//! `registry`. Unary and streaming forms of a protocol are separate dialects, for they share little but a name.
 
 mod answer;
 mod connect_stream;

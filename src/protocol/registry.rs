@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Method, Version};
 
 use super::connect_stream::ConnectStream;
 use super::connect_unary::ConnectUnary;
-use super::family::names_connect;
+use super::family::{family, names_connect, names_lines};
 use super::grpc::Grpc;
 use super::grpc_web::GrpcWeb;
 use super::metadata::{CONNECT_ACCEPT_ENCODING, CONNECT_ENCODING, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT};
@@ -37,6 +37,12 @@ const STREAM_TYPES: &str = "application/grpc, application/grpc+proto, applicatio
     application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text, \
     application/grpc-web-text+proto, application/connect+proto, application/connect+json, application/json";
 
+/// The same of one that takes a stream.
+const CLIENT_STREAM_TYPES: &str = "application/grpc, application/grpc+proto, application/grpc+json, \
+    application/grpc-web, application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text, \
+    application/grpc-web-text+proto, application/connect+proto, application/connect+json, application/json, \
+    application/x-ndjson";
+
 /// How the request body is cut into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestForm {
@@ -46,8 +52,11 @@ pub enum RequestForm {
     TextFrames,
     /// The whole body is one message.
     Message,
-    /// JSON texts, one behind the other or as an array.
+    /// JSON texts, one behind the other with or without white space between them, or as the elements of one array.
     Messages,
+    /// The same but for the array, which is a text like any other: where a message itself may be an array, this is how to
+    /// say so.
+    Lines,
     /// JSON texts, each chunk of the body one of them.
     Texts,
 }
@@ -115,6 +124,7 @@ pub fn by_method(
         Family::Json if kind == StreamKind::Unary => connect_unary(head, Codec::Json, settings),
         Family::Proto if kind == StreamKind::Unary => connect_unary(head, Codec::Proto, settings),
         Family::Json if auto_mapping => by_template(head, kind),
+        Family::JsonLines if auto_mapping && kind.client_streams() => by_template(head, kind),
         _ => Err(unsupported(head, kind)),
     }
 }
@@ -126,7 +136,11 @@ pub fn by_template(head: &mut Head, kind: StreamKind) -> Result<Spoken, Refusal>
     let in_seconds = deadline(headers, SERVER_TIMEOUT, parse_server_timeout)?;
     let deadline = deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?.into_iter().chain(in_seconds).min();
     let wanted = accepted(headers, ACCEPT_ENCODING);
-    let request = if kind.client_streams() { RequestForm::Messages } else { RequestForm::Message };
+    let request = match kind.client_streams() {
+        true if family(headers) == Family::JsonLines => RequestForm::Lines,
+        true => RequestForm::Messages,
+        false => RequestForm::Message,
+    };
     let (dialect, answer): (_, Box<dyn Answer>) = if kind.server_streams() {
         ("rest-stream", Box::new(RestStream::new(layout(headers))))
     } else {
@@ -397,7 +411,7 @@ fn layout(headers: &HeaderMap) -> Layout {
     for value in headers.get_all(ACCEPT) {
         for range in value.as_bytes().split(|byte| *byte == b',') {
             match range.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii() {
-                b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" => return Layout::Lines,
+                lines if names_lines(lines) => return Layout::Lines,
                 b"application/json" => return Layout::Array,
                 _ => {}
             }
@@ -413,7 +427,11 @@ fn unsupported(head: &Head, kind: StreamKind) -> Refusal {
         }
         None => "this method is not called without a content type".to_owned(),
     };
-    let types = if kind == StreamKind::Unary { UNARY_TYPES } else { STREAM_TYPES };
+    let types = match kind {
+        StreamKind::Unary => UNARY_TYPES,
+        StreamKind::ServerStream => STREAM_TYPES,
+        StreamKind::ClientStream | StreamKind::Bidi => CLIENT_STREAM_TYPES,
+    };
     Refusal::new(Kind::UnsupportedMediaType, text).hint(Hint::AcceptPost(types))
 }
 

@@ -15,13 +15,14 @@ use http::{Method as Verb, Response, StatusCode};
 use super::body::{After, Body, Idle, Pump, Relay};
 use super::downlink::{Downlink, Made, Part};
 use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late, status_of};
+use super::json_body::JsonBody;
 use super::recode::{Rule, packed_if_worth, request_frame, too_large, unpacked_body, woven_frame};
 use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
 use super::texts::Texts;
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
-use crate::catalog::{MethodSettings, StreamKind};
+use crate::catalog::{self, MethodSettings, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
@@ -337,7 +338,7 @@ impl Call {
 
     /// The field of the answer that the rule shows alone.
     fn only(&self) -> Option<u16> {
-        self.rule.as_ref().and_then(|(rule, _)| self.called.method().bindings.get(*rule)?.response_body)
+        self.binding().and_then(|binding| binding.response_body)
     }
 
     /// Compresses a good answer that is told in one piece.
@@ -376,22 +377,36 @@ impl Call {
             let message = unpacked_body(self.packed, message.clone(), limit)?;
             return request_frame(&self.called, self.codec, &message).map(Uplink::of_frame);
         }
-        if self.request == RequestForm::Texts {
-            let texts = Texts::new(self.called.clone(), self.rule.clone(), head.parts.uri.query());
-            return Uplink::of_texts(inbound, texts);
+        let (rule, query) = (self.rule.as_ref(), head.parts.uri.query());
+        let takes_none = self.binding().is_some_and(|binding| binding.body == catalog::Body::None);
+        match self.request {
+            RequestForm::Frames | RequestForm::TextFrames => {
+                let text = self.request == RequestForm::TextFrames;
+                return Ok(Uplink::of_frames(inbound, text, self.codec, self.packed, &self.called));
+            }
+            // a door that hands on texts has looked at what the rule takes
+            RequestForm::Texts if takes_none => inbound = Inbound::Done,
+            RequestForm::Texts => return Ok(Uplink::of_texts(inbound, Texts::new(&self.called, rule, query)?)),
+            RequestForm::Messages | RequestForm::Lines if !takes_none => {
+                let texts = Texts::new(&self.called, rule, query)?;
+                return Ok(Uplink::of_json(inbound, JsonBody::new(self.request, self.packed, texts)));
+            }
+            RequestForm::Message | RequestForm::Messages | RequestForm::Lines => {}
         }
-        if self.request != RequestForm::Message {
-            return Ok(Uplink::of_body(inbound, self.request, self.codec, self.packed, &self.called));
+        let mut body = collect(&mut inbound, limit).await?;
+        if !(takes_none && body.is_empty()) {
+            body = unpacked_body(self.packed, body, limit)?;
         }
-        let Some(rule) = &self.rule else {
-            let body = unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?;
-            return request_frame(&self.called, self.codec, &body).map(Uplink::of_frame);
-        };
-        let body = match self.called.method().bindings.get(rule.0).map(|binding| &binding.body) {
-            Some(crate::catalog::Body::None) | None => None,
-            Some(_) => Some(unpacked_body(self.packed, collect(&mut inbound, limit).await?, limit)?),
-        };
-        woven_frame(&self.called, rule, head.parts.uri.query(), body.as_deref()).map(Uplink::of_frame)
+        match rule {
+            Some(rule) => woven_frame(&self.called, rule, query, Some(&body)),
+            None => request_frame(&self.called, self.codec, &body),
+        }
+        .map(Uplink::of_frame)
+    }
+
+    /// The binding of the rule that matched.
+    fn binding(&self) -> Option<&catalog::Binding> {
+        self.rule.as_ref().and_then(|(rule, _)| self.called.method().bindings.get(*rule))
     }
 
     /// Reads the answer as far as its head needs it.
@@ -483,12 +498,6 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
         Match::Found { method, binding, variables } => {
             let variables = variables.iter().map(|text| text.to_string()).enumerate().collect();
             let called = called(tables, method)?;
-            if called.method().kind.client_streams() {
-                return Err(Refusal::new(
-                    Kind::NotSupported,
-                    "a stream of requests is not taken by this rule; post it to the method's own path",
-                ));
-            }
             let spoken = by_template(head, called.method().kind)?;
             Ok(begin(called, spoken, Some((binding, variables)), head, record))
         }

@@ -1,14 +1,15 @@
 //! The corridor: one call from head to end. Doors call [`Handler::open`] and nothing else.
 //!
 //! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
-//! `recode` changes messages where codecs differ, `guarding` checks them against the schema where that is wanted, `texts` and
-//! `socket` are for calls by WebSocket, `ending` makes an end of trailers, faults and refusals.
+//! `recode` changes messages where codecs differ, `guarding` checks them against the schema where that is wanted, `texts`
+//! makes messages of JSON texts, which `json_body` finds in a body, `socket` is for calls by WebSocket, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
 mod downlink;
 mod ending;
 mod guarding;
 mod handler;
+mod json_body;
 mod recode;
 mod socket;
 mod tables;

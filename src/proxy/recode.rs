@@ -7,24 +7,43 @@ use bytes::Bytes;
 use super::guarding;
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
+use crate::catalog::Binding;
 use crate::observe::Direction;
 use crate::protocol::{Codec, Packed};
-use crate::transcode::{BadInput, PrintOptions, ReadOptions, json_to_wire, weave, wire_to_json, wire_to_json_field};
-use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, prefix};
+use crate::transcode::{
+    BadInput, Bound, PrintOptions, ReadOptions, bind, json_to_wire, wire_to_json, wire_to_json_field,
+};
+use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, TextPlace, prefix};
 
 /// The caller's message as a gRPC frame for the upstream.
 pub(super) fn request_frame(called: &Called, codec: Codec, message: &[u8]) -> Result<Bytes, Refusal> {
+    if codec == Codec::Json {
+        return text_frame(called, None, Some(message), TextPlace::START);
+    }
     let mut out = Vec::with_capacity(PREFIX + message.len());
     out.extend_from_slice(&[0; PREFIX]);
-    match codec {
-        Codec::Proto => out.extend_from_slice(message),
-        Codec::Json => {
-            let method = called.method();
-            let options = ReadOptions::from(&method.settings);
-            json_to_wire(&called.catalog().schema, method.input, message, &options, &mut out).map_err(bad_input)?;
-        }
-    }
+    out.extend_from_slice(message);
     seal(called, out)
+}
+
+/// A JSON text as a gRPC frame for the upstream; by a rule, woven with what that binds. `start`: where the text begins in
+/// what the caller sent.
+pub(super) fn text_frame(
+    called: &Called,
+    rule: Option<(&Binding, &Bound<'_>)>,
+    text: Option<&[u8]>,
+    start: TextPlace,
+) -> Result<Bytes, Refusal> {
+    let (schema, method) = (&called.catalog().schema, called.method());
+    let options = ReadOptions::from(&method.settings);
+    let mut frame = Vec::with_capacity(PREFIX + 64 + text.map_or(0, <[u8]>::len));
+    frame.extend_from_slice(&[0; PREFIX]);
+    match rule {
+        Some((binding, bound)) => bound.weave(schema, method.input, binding.body, text, &options, &mut frame),
+        None => json_to_wire(schema, method.input, text.unwrap_or_default(), &options, &mut frame),
+    }
+    .map_err(|bad| bad_input(bad.within(start)))?;
+    seal(called, frame)
 }
 
 /// The same for a message that may be compressed; `flags` are those of its frame.
@@ -168,17 +187,25 @@ pub(super) fn woven_frame(
     query: Option<&str>,
     body: Option<&[u8]>,
 ) -> Result<Bytes, Refusal> {
+    let options = ReadOptions::from(&called.method().settings);
+    let (binding, bound) = bound(called, rule, query, &options)?;
+    text_frame(called, Some((binding, &bound)), body, TextPlace::START)
+}
+
+/// What the path and the query of a call by a rule bind.
+pub(super) fn bound<'c>(
+    called: &'c Called,
+    rule: &Rule,
+    query: Option<&'c str>,
+    options: &'c ReadOptions<'c>,
+) -> Result<(&'c Binding, Bound<'c>), Refusal> {
     let method = called.method();
     let Some(binding) = method.bindings.get(rule.0) else {
         return Err(Refusal::new(Kind::NoRoute, "the rule is gone"));
     };
     let variables: Vec<_> = rule.1.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
-    let mut frame = Vec::with_capacity(PREFIX + 64 + body.map_or(0, <[u8]>::len));
-    frame.extend_from_slice(&[0; PREFIX]);
-    let options = ReadOptions::from(&method.settings);
-    weave(&called.catalog().schema, method.input, binding, &variables, query, body, &options, &mut frame)
-        .map_err(bad_input)?;
-    seal(called, frame)
+    let bound = bind(&called.catalog().schema, method.input, binding, &variables, query, options).map_err(bad_input)?;
+    Ok((binding, bound))
 }
 
 /// Fills in the prefix of a frame whose message begins behind it.

@@ -9,14 +9,20 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 
 use super::ending::from_request_frames;
-use super::recode::{request_frame, too_large, unpacked_request_frame};
+use super::json_body::{JsonBody, Pulled};
+use super::recode::unpacked_request_frame;
 use super::tables::Called;
 use super::texts::Texts;
 use crate::call::{Inbound, Kind, Refusal};
 use crate::observe::Direction;
-use crate::protocol::{Codec, Packed, RequestForm};
+use crate::protocol::{Codec, Packed};
 use crate::upstream::RequestStream;
-use crate::wire::{BadJson, FrameReader, FrameScanner, JsonScanner, JsonStream, Scan, TextDecoder, Unpacked, Unpacker};
+use crate::wire::{FrameReader, FrameScanner, TextDecoder, TextPlace};
+
+/// Small frames are gathered up to this size before they are sent.
+const GATHER: usize = 16 << 10;
+/// A frame of at least this size is sent as it is.
+const LARGE: usize = 4 << 10;
 
 /// The most bytes that are kept to be sent again.
 const REPLAY_LIMIT: usize = 64 << 10;
@@ -39,7 +45,7 @@ pub(super) struct Uplink {
     moved: Arc<AtomicU64>,
     /// One message is all that the method takes, and at least one.
     single: bool,
-    /// Messages that were made here; those that pass are counted as they pass.
+    /// Messages that were recoded; others are counted where they pass or are made.
     made: u64,
 }
 
@@ -51,7 +57,7 @@ enum Form {
     Text(TextDecoder, FrameScanner),
     /// Messages are made anew.
     Recoded(Box<Recoded>),
-    Json(Box<JsonTexts>),
+    Json(Box<JsonBody>),
     /// Each chunk is a JSON text.
     Texts(Box<Texts>),
 }
@@ -67,15 +73,6 @@ struct Recoded {
     packed: Packed,
 }
 
-/// JSON texts, one behind the other or as an array.
-struct JsonTexts {
-    scanner: Option<JsonScanner>,
-    buffer: BytesMut,
-    called: Called,
-    /// For a body that is compressed as a whole.
-    unpacker: Option<Unpacker>,
-}
-
 // === impl Uplink ===
 
 impl Uplink {
@@ -87,36 +84,23 @@ impl Uplink {
         uplink
     }
 
-    /// For a request whose body is carried as it comes. `packed`: how its messages (or, of JSON texts, the body) are
+    /// For a request of frames, which are carried as they come. `text`: they are in base64; `packed`: how messages are
     /// compressed.
-    pub(super) fn of_body(
-        inbound: Inbound,
-        form: RequestForm,
-        codec: Codec,
-        packed: Packed,
-        called: &Called,
-    ) -> Uplink {
+    pub(super) fn of_frames(inbound: Inbound, text: bool, codec: Codec, packed: Packed, called: &Called) -> Uplink {
         let limit = called.method().settings.max_request_message;
         // what a compressed message holds is measured before it passes, unless there is no limit
         let measured = limit != 0 && matches!(packed, Packed::Passes(_));
         let read = measured || called.is_guarded(Direction::Request);
         let passes = codec == Codec::Proto && packed.here().is_none() && !read;
-        let form = match form {
-            RequestForm::Frames if passes => Form::Frames(FrameScanner::new(limit)),
-            RequestForm::TextFrames if passes => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),
-            RequestForm::Frames | RequestForm::TextFrames => Form::Recoded(Box::new(Recoded {
-                text: (form == RequestForm::TextFrames).then(TextDecoder::default),
+        let form = match (passes, text) {
+            (true, false) => Form::Frames(FrameScanner::new(limit)),
+            (true, true) => Form::Text(TextDecoder::default(), FrameScanner::new(limit)),
+            (false, _) => Form::Recoded(Box::new(Recoded {
+                text: text.then(TextDecoder::default),
                 reader: FrameReader::new(limit),
                 called: called.clone(),
                 codec,
                 packed,
-            })),
-            RequestForm::Texts => Form::Texts(Box::new(Texts::new(called.clone(), None, None))),
-            RequestForm::Message | RequestForm::Messages => Form::Json(Box::new(JsonTexts {
-                scanner: None,
-                buffer: BytesMut::new(),
-                called: called.clone(),
-                unpacker: packed.here().map(Unpacker::new),
             })),
         };
         let mut uplink = Uplink::new(inbound, form);
@@ -125,11 +109,13 @@ impl Uplink {
     }
 
     /// For a request of JSON texts that come one by one.
-    pub(super) fn of_texts(inbound: Inbound, mut texts: Texts) -> Result<Uplink, Refusal> {
-        match texts.bodyless() {
-            Some(frame) => frame.map(Uplink::of_frame),
-            None => Ok(Uplink::new(inbound, Form::Texts(Box::new(texts)))),
-        }
+    pub(super) fn of_texts(inbound: Inbound, texts: Texts) -> Uplink {
+        Uplink::new(inbound, Form::Texts(Box::new(texts)))
+    }
+
+    /// For a request of JSON texts that are found in its body.
+    pub(super) fn of_json(inbound: Inbound, body: JsonBody) -> Uplink {
+        Uplink::new(inbound, Form::Json(Box::new(body)))
     }
 
     fn new(inbound: Inbound, form: Form) -> Uplink {
@@ -188,7 +174,9 @@ impl Uplink {
         match &self.form {
             Form::Queued => 1,
             Form::Frames(scanner) | Form::Text(_, scanner) => scanner.messages(),
-            Form::Recoded(_) | Form::Json(_) | Form::Texts(_) => self.made,
+            Form::Recoded(_) => self.made,
+            Form::Json(body) => body.made(),
+            Form::Texts(texts) => texts.made(),
         }
     }
 
@@ -199,6 +187,7 @@ impl Uplink {
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
+            self.gather();
             let Some(front) = self.queue.front_mut() else {
                 if self.read_all {
                     self.finish();
@@ -221,6 +210,23 @@ impl Uplink {
             }
             self.send(piece);
         }
+    }
+
+    /// Puts small frames together: each DATA frame costs as much as its bytes, and receivers take a flood of small ones for
+    /// an attack.
+    fn gather(&mut self) {
+        let length = |at: usize| self.queue.get(at).map_or(GATHER, Bytes::len);
+        if length(0) >= LARGE || length(0) + length(1) > GATHER {
+            return;
+        }
+        let mut gathered = BytesMut::new();
+        while let Some(next) = self.queue.front()
+            && gathered.len() + next.len() <= GATHER
+        {
+            gathered.extend_from_slice(next);
+            self.queue.pop_front();
+        }
+        self.queue.push_front(gathered.freeze());
     }
 
     fn send(&mut self, piece: Bytes) {
@@ -248,17 +254,11 @@ impl Uplink {
 
     /// Reads one chunk of the body and queues what it makes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        if let Form::Json(texts) = &mut self.form
-            && let Some(unpacker) = &mut texts.unpacker
-        {
-            // what one chunk unpacks to may be large: no more of it than one block is held at a time
-            match unpacker.pull().map_err(|_| bad_body())? {
-                Unpacked::Block(block) => {
-                    self.made += texts.take(&block, &mut self.queue)?;
-                    return Poll::Ready(Ok(()));
-                }
-                Unpacked::End => return Poll::Ready(self.close()),
-                Unpacked::Dry => {}
+        if let Form::Json(body) = &mut self.form {
+            match body.pull(&mut self.queue)? {
+                Pulled::Frames => return Poll::Ready(Ok(())),
+                Pulled::End => return Poll::Ready(self.close()),
+                Pulled::Dry => {}
             }
         }
         match ready!(self.inbound.poll_chunk(cx)) {
@@ -292,24 +292,17 @@ impl Uplink {
                 self.made += frames.take(chunk, &mut self.queue)?;
                 only_one(self.single, self.made)?;
             }
-            Form::Json(texts) => match &mut texts.unpacker {
-                Some(unpacker) => unpacker.push(chunk),
-                None => self.made += texts.take(&chunk, &mut self.queue)?,
-            },
-            Form::Texts(texts) => {
-                self.made += 1;
-                self.queue.push_back(texts.next(&chunk)?);
-            }
+            Form::Json(body) => body.push(chunk),
+            Form::Texts(texts) => self.queue.push_back(texts.next(&chunk, TextPlace::START)?),
         }
         Ok(())
     }
 
     /// The caller has sent all.
     fn end(&mut self) -> Result<(), Refusal> {
-        if let Form::Json(texts) = &mut self.form
-            && let Some(unpacker) = &mut texts.unpacker
-        {
-            unpacker.finish();
+        if let Form::Json(body) = &mut self.form {
+            // what is left in it is made messages of first
+            body.finish();
             return Ok(());
         }
         self.close()
@@ -319,7 +312,8 @@ impl Uplink {
     fn close(&mut self) -> Result<(), Refusal> {
         self.read_all = true;
         match &mut self.form {
-            Form::Queued | Form::Texts(_) => {}
+            Form::Queued => {}
+            Form::Texts(texts) => self.queue.extend(texts.last()?),
             Form::Frames(scanner) => whole(scanner.at_boundary())?,
             Form::Text(decoder, scanner) => {
                 let bytes = decoder.finish().map_err(|_| bad_text())?;
@@ -330,7 +324,7 @@ impl Uplink {
                 }
             }
             Form::Recoded(frames) => self.made += frames.close(&mut self.queue)?,
-            Form::Json(texts) => self.made += texts.close(&mut self.queue)?,
+            Form::Json(body) => self.queue.extend(body.close()?),
         }
         if self.single && self.messages() != 1 {
             let none = "the method takes one message, and the request has none";
@@ -352,14 +346,6 @@ fn only_one(single: bool, messages: u64) -> Result<(), Refusal> {
 
 fn whole(at_boundary: bool) -> Result<(), Refusal> {
     if at_boundary { Ok(()) } else { Err(Refusal::new(Kind::Malformed, "the request ended within a message")) }
-}
-
-fn bad_json(bad: BadJson) -> Refusal {
-    Refusal::new(Kind::BadRequest, format!("byte {} of the body: {}", bad.offset, bad.what))
-}
-
-fn bad_body() -> Refusal {
-    Refusal::new(Kind::Malformed, "the body is not compressed as content-encoding says, or it is cut")
 }
 
 fn bad_text() -> Refusal {
@@ -396,42 +382,5 @@ impl Recoded {
             made += 1;
         }
         Ok(made)
-    }
-}
-
-// === impl JsonTexts ===
-
-impl JsonTexts {
-    /// Queues the messages that are there whole, and says how many they were.
-    fn take(&mut self, chunk: &[u8], queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
-        let mut made = 0;
-        self.buffer.extend_from_slice(chunk);
-        if self.scanner.is_none() {
-            let Some(first) = self.buffer.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(0) };
-            let form = if *first == b'[' { JsonStream::Array } else { JsonStream::Concatenated };
-            self.scanner = Some(JsonScanner::new(form));
-        }
-        let Some(scanner) = &mut self.scanner else { return Ok(0) };
-        while let Scan::Value(value) = scanner.next(&self.buffer).map_err(bad_json)? {
-            let end = value.end.min(self.buffer.len());
-            let text = self.buffer.get(value).unwrap_or(&[]);
-            queue.push_back(request_frame(&self.called, Codec::Json, text)?);
-            let _ = self.buffer.split_to(end);
-            made += 1;
-        }
-        let limit = self.called.method().settings.max_request_message;
-        if limit != 0 && self.buffer.len() > limit {
-            return Err(too_large("request", self.buffer.len(), limit));
-        }
-        Ok(made)
-    }
-
-    fn close(&mut self, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
-        let Some(scanner) = &mut self.scanner else { return Ok(0) };
-        let last = scanner.finish(&self.buffer).map_err(bad_json)?;
-        let Some(value) = last else { return Ok(0) };
-        let text = self.buffer.get(value).unwrap_or(&[]);
-        queue.push_back(request_frame(&self.called, Codec::Json, text)?);
-        Ok(1)
     }
 }

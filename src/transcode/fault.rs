@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::status::FieldViolation;
-use crate::wire::{BadJson, Malformed, line_column};
+use crate::wire::{BadJson, Malformed, TextPlace, line_column};
 
 /// Why a request (JSON, path, query) is not a message of its type. Answered INVALID_ARGUMENT with `BadRequest` details.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,10 +99,7 @@ impl Fault {
     pub(super) fn in_text(self, text: &[u8]) -> BadInput {
         let field = self.path();
         let place = self.offset.map(|offset| line_column(text, offset));
-        let mut message = String::new();
-        if let Some((line, column)) = place {
-            let _ = write!(message, "line {line}, column {column}: ");
-        }
+        let mut message = place.map(told).unwrap_or_default();
         if !field.is_empty() {
             let _ = write!(message, "{field}: ");
         }
@@ -131,9 +128,26 @@ impl From<Malformed> for Box<Fault> {
     }
 }
 
+/// A place as people are told it.
+fn told((line, column): (usize, usize)) -> String {
+    format!("line {line}, column {column}: ")
+}
+
 // === impl BadInput ===
 
 impl BadInput {
+    /// The same mistake of a text that is part of a longer one and begins there at `start`: line and column are those of
+    /// the longer one. The offset stays that in the part.
+    pub fn within(mut self, start: TextPlace) -> BadInput {
+        if let Some(place) = self.place.filter(|_| start != TextPlace::START) {
+            let TextPlace { line, column } = start.then(place);
+            let reason = self.message.strip_prefix(&told(place)).unwrap_or(&self.message);
+            self.message = told((line, column)) + reason;
+            self.place = Some((line, column));
+        }
+        self
+    }
+
     /// What is wrong with path and query: all of it at once.
     pub(super) fn of(violations: Vec<FieldViolation>) -> BadInput {
         let mut message = match violations.first() {

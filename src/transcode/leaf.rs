@@ -30,6 +30,16 @@ pub(super) struct Woven<'a> {
     pub(super) payloads: &'a [u8],
 }
 
+// === impl Leaf ===
+
+impl Leaf<'_> {
+    /// The same, of its own.
+    pub(super) fn into_owned(self) -> Leaf<'static> {
+        let Leaf { path, payload, name, from_path } = self;
+        Leaf { path: path.into_owned().into(), payload, name: name.into_owned().into(), from_path }
+    }
+}
+
 // === impl Woven ===
 
 impl<'a> Woven<'a> {

@@ -1,13 +1,55 @@
 //! JSON text to protobuf wire bytes and back, by the tables of [`crate::catalog::Schema`]: no message object in between.
 //!
 //! - [`json_to_wire`] and [`wire_to_json`] turn one whole message.
-//! - [`weave`] makes a request message of a REST call: path variables, query string and body together.
+//! - [`weave`] makes a request message of a REST call: path variables, query string and body together; [`bind`] and
+//!   [`Bound::weave`] do it in two steps, for calls of more than one message.
 //! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
 //! - [`guard()`] checks an encoded message against the tables and changes nothing.
 //!
 //! Both directions count nesting alike, as it is on the wire (a map entry is a message), and stop at
 //! [`MAX_DEPTH`] levels. Nothing here declines an input that protobuf allows, so there is no slower second way at run
 //! time; the tests compare against prost-reflect's `DynamicMessage`.
+//!
+//! # As a library
+//!
+//! Load a catalog once; all functions here take its schema and are pure: they block on nothing, keep nothing, and may be
+//! called from any number of threads. What they return is appended to a buffer of the caller's, which may be used again.
+//!
+//! ```
+//! use transom::catalog::{Source, load};
+//! use transom::transcode::{GuardOptions, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
+//!
+//! let mut source = Source::new("status", "");
+//! source.protos = vec!["google/rpc/status.proto".into()]; // or files below `source.proto_paths`
+//! let schema = load(&source).expect("every mistake of every file, with its place").catalog.schema;
+//! let status = schema.find("google.rpc.Status").expect("the name is in the catalog");
+//!
+//! let mut wire = Vec::new();
+//! let json = br#"{"code": 5, "message": "no such shelf"}"#;
+//! json_to_wire(&schema, status, json, &ReadOptions::default(), &mut wire)?;
+//! assert_eq!(wire, b"\x08\x05\x12\x0dno such shelf");
+//!
+//! guard(&schema, status, &wire, &GuardOptions::default())?;
+//!
+//! let mut text = Vec::new();
+//! wire_to_json(&schema, status, &wire, &PrintOptions::default(), &mut text)?;
+//! assert_eq!(text, br#"{"code":5,"message":"no such shelf"}"#);
+//!
+//! let mistake = json_to_wire(&schema, status, br#"{"cod": 5}"#, &ReadOptions::default(), &mut wire).unwrap_err();
+//! assert_eq!(mistake.place, Some((1, 2))); // line and column, from 1
+//! assert_eq!(mistake.violations[0].field, "cod");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | function | refuses | limits |
+//! | --- | --- | --- |
+//! | [`json_to_wire`], [`weave`] | [`BadInput`]: place in bytes, and in lines and columns; field by field | depth [`MAX_DEPTH`]; length: the caller's matter |
+//! | [`wire_to_json`] | [`BadWire`]: field and reason | depth [`MAX_DEPTH`] |
+//! | [`guard()`] | [`Violation`]: [`Rule`], field, description | [`GuardOptions`]: depth, elements, bytes of strings and of `bytes` |
+//!
+//! Sources: the [ProtoJSON](https://protobuf.dev/programming-guides/json/) mapping, the
+//! [encoding guide](https://protobuf.dev/programming-guides/encoding/), and where those are silent protobuf's own
+//! conformance suite, which both directions pass.
 
 mod binding;
 mod fault;
@@ -32,7 +74,7 @@ pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
 pub use text::text_value;
-pub use weave::weave;
+pub use weave::{Bound, bind, weave};
 
 use crate::catalog::{BytesForm, EnumForm, MethodSettings, UnknownFields};
 

@@ -10,16 +10,49 @@ use super::ReadOptions;
 use super::binding::Binder;
 use super::fault::{BadInput, Outcome};
 use super::json_read::{JsonReader, Used, complete, read_whole};
-use super::leaf::Woven;
+use super::leaf::{Leaf, Woven};
 use crate::catalog::{Binding, Body, Message, MessageId, Schema};
 use crate::status::FieldViolation;
 
-/// Makes the request message of a REST call, appended to `out`.
+/// What path and query of a REST call bind, each value encoded already: to be woven into its message, or into any number
+/// of them.
+#[derive(Debug, Default)]
+pub struct Bound<'a> {
+    /// Sorted as [`Woven`] wants them.
+    leaves: Vec<Leaf<'a>>,
+    payloads: Vec<u8>,
+}
+
+/// Binds path and query of a REST call, without its body.
 ///
 /// `variables` are pairs of an index into `binding.variables` and the percent-decoded value; `query` is the raw query
-/// string without its `?`. With `body: "*"` there are no query parameters, and the body may not set what the path sets;
-/// without a body in the rule an empty one, or `{}`, is let through. All mistakes of path and query are reported together; a
-/// mistake in the body only if they have none.
+/// string without its `?`. With `body: "*"` there are no query parameters.
+///
+/// Errors: all mistakes of path and query together.
+pub fn bind<'a>(
+    schema: &'a Schema,
+    input: MessageId,
+    binding: &'a Binding,
+    variables: &[(usize, Cow<'_, str>)],
+    query: Option<&'a str>,
+    options: &'a ReadOptions<'a>,
+) -> Result<Bound<'a>, BadInput> {
+    let body_field = if let Body::Field(index) = binding.body { Some(index) } else { None };
+    let mut binder = Binder::new(schema, options, input, body_field);
+    for (index, value) in variables {
+        if let Some(path) = binding.variables.get(*index) {
+            binder.variable(path, value);
+        }
+    }
+    binder.query(query.unwrap_or_default(), binding.body != Body::All);
+    binder.settle();
+    let Binder { leaves, payloads, violations, .. } = binder;
+    if violations.is_empty() { Ok(Bound { leaves, payloads }) } else { Err(BadInput::of(violations)) }
+}
+
+/// Makes the request message of a REST call, appended to `out`: [`bind`] and [`Bound::weave`] in one.
+///
+/// All mistakes of path and query are reported together; a mistake in the body only if they have none.
 #[allow(clippy::too_many_arguments)]
 pub fn weave(
     schema: &Schema,
@@ -31,22 +64,44 @@ pub fn weave(
     options: &ReadOptions<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), BadInput> {
-    let body_field = if let Body::Field(index) = binding.body { Some(index) } else { None };
-    let mut binder = Binder::new(schema, options, input, body_field);
-    for (index, value) in variables {
-        if let Some(path) = binding.variables.get(*index) {
-            binder.variable(path, value);
-        }
+    let bound = bind(schema, input, binding, variables, query, options)?;
+    bound.weave(schema, input, binding.body, body, options, out)
+}
+
+// === impl Bound ===
+
+impl Bound<'_> {
+    /// Whether path and query bind nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
     }
-    binder.query(query.unwrap_or_default(), binding.body != Body::All);
-    binder.settle();
-    if !binder.violations.is_empty() {
-        return Err(BadInput::of(binder.violations));
+
+    /// The same without its ties to the rule and the query.
+    pub fn into_owned(self) -> Bound<'static> {
+        Bound { leaves: self.leaves.into_iter().map(Leaf::into_owned).collect(), payloads: self.payloads }
     }
-    let woven = Woven { leaves: &binder.leaves, level: 0, payloads: &binder.payloads };
-    let body = body.filter(|body| !body.trim_ascii().is_empty());
-    out.reserve(body.map_or(0, <[u8]>::len) + binder.payloads.len() + 16);
-    with_body(schema, input, binding.body, &woven, body, options, out)
+
+    /// Makes a message of what is bound and of the body, which `rule` says the place of; appended to `out`. `schema` and
+    /// `input` are those that it was bound by.
+    ///
+    /// The body may not set what the path sets. Without a body in the rule an empty one, or `{}`, is let through; an empty
+    /// one where the rule has a body is a body that says nothing. On an error `out` holds whatever had been written so far.
+    ///
+    /// Errors: the first mistake in the body.
+    pub fn weave(
+        &self,
+        schema: &Schema,
+        input: MessageId,
+        rule: Body,
+        body: Option<&[u8]>,
+        options: &ReadOptions<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadInput> {
+        let woven = Woven { leaves: &self.leaves, level: 0, payloads: &self.payloads };
+        let body = body.filter(|body| !body.trim_ascii().is_empty());
+        out.reserve(body.map_or(0, <[u8]>::len) + self.payloads.len() + 16);
+        with_body(schema, input, rule, &woven, body, options, out)
+    }
 }
 
 fn with_body(

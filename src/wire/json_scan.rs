@@ -81,6 +81,15 @@ impl JsonScanner {
         self.dropped
     }
 
+    /// How many bytes at the front of the buffer are behind the scanner and no part of a value: white space and
+    /// separators, however many a peer sends. The caller drops them before it asks for anything else.
+    pub fn skipped(&mut self) -> usize {
+        let between = matches!(self.state, State::Outside | State::Before | State::Behind | State::Closed);
+        let skipped = if between { std::mem::take(&mut self.at) } else { 0 };
+        self.dropped += skipped;
+        skipped
+    }
+
     /// Looks at what is new in `buffer`: all that has arrived since the last value's end.
     pub fn next(&mut self, buffer: &[u8]) -> Result<Scan, BadJson> {
         while let Some(&byte) = buffer.get(self.at) {
@@ -122,7 +131,8 @@ impl JsonScanner {
             }
             State::Before if self.form == JsonStream::Concatenated => Ok(None),
             State::Closed => Ok(None),
-            _ => self.bad("the stream ends in the middle of a value"),
+            State::Outside | State::Before | State::Behind => self.bad("the text ends before its array does"),
+            _ => self.bad("the text ends in the middle of a value"),
         }
     }
 
@@ -233,6 +243,7 @@ mod tests {
                 found.push(String::from_utf8_lossy(&buffer[value.clone()]).into_owned());
                 buffer.drain(..value.end);
             }
+            buffer.drain(..scanner.skipped());
         }
         if let Some(value) = scanner.finish(&buffer)? {
             found.push(String::from_utf8_lossy(&buffer[value]).into_owned());
@@ -267,6 +278,22 @@ mod tests {
             assert!(scan(JsonStream::Concatenated, text, 1).is_err(), "{text}");
         }
         assert!(scan(JsonStream::Concatenated, &"[".repeat(1000), 7).is_err());
+    }
+
+    #[test]
+    fn what_stands_between_values_need_not_be_kept() {
+        let mut scanner = JsonScanner::new(JsonStream::Array);
+        assert_eq!(scanner.next(b" [ "), Ok(Scan::More));
+        assert_eq!(scanner.skipped(), 3);
+        assert_eq!(scanner.next(b"\n{"), Ok(Scan::More));
+        assert_eq!(scanner.skipped(), 0, "a value has begun");
+        assert_eq!(scanner.next(b"\n{} , "), Ok(Scan::Value(1..3)));
+        assert_eq!(scanner.next(b" , "), Ok(Scan::More));
+        assert_eq!((scanner.skipped(), scanner.dropped()), (3, 9));
+        assert!(scanner.clone().next(b"]").is_err(), "an element must follow");
+        assert_eq!(scanner.next(b"1]"), Ok(Scan::Value(0..1)));
+        assert_eq!(scanner.next(b"]"), Ok(Scan::End));
+        assert_eq!((scanner.skipped(), scanner.finish(b"")), (1, Ok(None)));
     }
 
     #[test]

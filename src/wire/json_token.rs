@@ -476,9 +476,49 @@ pub fn line_column(text: &[u8], offset: usize) -> (usize, usize) {
     (line, before.iter().skip(line_start).filter(is_char_start).count() + 1)
 }
 
+/// A place in a text that comes in pieces: the line, and the column in characters, both counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPlace {
+    pub line: usize,
+    pub column: usize,
+}
+
+// === impl TextPlace ===
+
+impl TextPlace {
+    /// Where a text begins.
+    pub const START: TextPlace = TextPlace { line: 1, column: 1 };
+
+    /// The place behind these bytes, which stand at this one.
+    pub fn after(self, bytes: &[u8]) -> TextPlace {
+        let (line, column) = line_column(bytes, bytes.len());
+        self.then((line, column))
+    }
+
+    /// The place in the whole text of a line and column of the part that begins here.
+    pub fn then(self, (line, column): (usize, usize)) -> TextPlace {
+        match line {
+            0 | 1 => TextPlace { line: self.line, column: self.column + column.saturating_sub(1) },
+            _ => TextPlace { line: self.line + line - 1, column },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_in_a_text_does_not_depend_on_how_it_is_cut() {
+        let text = "{\"é\": 1}\n\n  [\"\u{1f600}\",\r\n2]x".as_bytes();
+        for end in 0..=text.len() {
+            let whole = TextPlace::START.then(line_column(text, end));
+            for cut in 0..=end {
+                assert_eq!(TextPlace::START.after(&text[..cut]).after(&text[cut..end]), whole, "{cut} {end}");
+            }
+        }
+        assert_eq!(TextPlace::START.after(text), TextPlace { line: 4, column: 4 });
+    }
 
     fn tokens(text: &str) -> Tokens<'_> {
         Tokens::new(text.as_bytes()).expect("UTF-8")

@@ -16,7 +16,7 @@ pub use base64_stream::{BadBase64, TextDecoder, decode_bin, encode_bin, encode_t
 pub use compression::{BadPacked, ENCODINGS, Encoding, Packer, Unpacked, Unpacker};
 pub use frame::{COMPRESSED, Frame, FrameFault, FrameReader, FrameScanner, PREFIX, TRAILERS, prefix};
 pub use json_scan::{JsonScanner, JsonStream, Scan};
-pub use json_token::{BadJson, MAX_JSON_DEPTH, Tokens, line_column, number_len, plain_ascii, special};
+pub use json_token::{BadJson, MAX_JSON_DEPTH, TextPlace, Tokens, line_column, number_len, plain_ascii, special};
 pub use likeness::closest;
 pub use percent::{decode_message, encode_message};
 pub use timeout::{format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};

@@ -222,8 +222,14 @@ impl Dialect {
             let ask = Ask::get(format!("/v1/echo:stream?message={}", messages.concat().replace(' ', "+")));
             return self.accepting(ask);
         }
-        let path = if self.is_rest() && path == UNARY { "/v1/echo" } else { path };
-        self.accepting(Ask::post(path, self.content_type(), self.framed(messages)))
+        // JSON goes to rules, and to the methods' own paths where there are more ways than one
+        let path = match (self, path) {
+            (_, UNARY) if self.is_rest() => "/v1/echo",
+            (Dialect::RestLines, BIDI) => "/v1/echo:chat",
+            _ => path,
+        };
+        let content_type = if path == "/v1/echo:chat" { "application/x-ndjson" } else { self.content_type() };
+        self.accepting(Ask::post(path, content_type, self.framed(messages)))
     }
 
     fn accepting(self, ask: Ask) -> Ask {

@@ -101,7 +101,10 @@ async fn a_string_over_its_limit_is_refused_in_every_dialect() {
                     &edge.ask(Transport::Http2, &dialect.ask_in(path, &["x".repeat(17).as_str()], encoding)).await,
                 );
                 assert_eq!(told.code, Some(Code::InvalidArgument), "{dialect:?} {path} {encoding:?}: {told:?}");
-                assert_eq!(told.message, "message: has 17 bytes, and 16 are allowed", "{dialect:?} {path}");
+                // of the texts in a body it is told which
+                let text = told.message.strip_prefix("message 1: ").filter(|_| dialect.is_rest() && path == CLIENT);
+                let text = text.unwrap_or(&told.message);
+                assert_eq!(text, "message: has 17 bytes, and 16 are allowed", "{dialect:?} {path}");
                 assert!(names_field(&told, "message"), "{dialect:?} {path}: {told:?}");
                 if dialect.is_rest() {
                     assert_eq!(told.http, 400);

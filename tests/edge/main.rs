@@ -9,6 +9,7 @@ mod support;
 
 mod sockets;
 
+mod client_streams;
 mod compression;
 mod cors;
 mod deadline;

@@ -145,9 +145,8 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         Kind::AnswerCardinality => stubbed("two messages"),
         Kind::UpstreamHttp(_) => stubbed("http 503"),
         Kind::UpstreamReset(_) => stubbed("reset"),
-        Kind::NotSupported => {
-            (dialect == Rest).then(|| (edges.good, Ask { path: "/v1/echo:join".to_owned(), ..ask() }))
-        }
+        // what has no second way: an extended CONNECT for anything but WebSocket, see `websocket`
+        Kind::NotSupported => None,
         // nobody is left to read it
         Kind::Cancelled => None,
         // nothing asks who the caller is yet, nor counts what it asks for; pages of other origins are denied WebSockets,
@@ -227,7 +226,10 @@ async fn every_refusal_is_told_in_every_dialect() {
     }
     let unmet: Vec<_> = Kind::ALL.into_iter().map(name).filter(|name| !met.contains_key(name)).collect();
     // how these look is shown beside `proxy::ending`
-    assert_eq!(unmet, ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining", "RuleFailed"]);
+    assert_eq!(
+        unmet,
+        ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining", "RuleFailed", "NotSupported"]
+    );
 }
 
 /// Callers of a method who are known by nothing but what is wrong read the HTTP code; Connect's derive UNKNOWN from it.

@@ -142,7 +142,9 @@ async fn play(
 ) {
     let (head, mut stream) = request.into_parts();
     let mut body = Vec::new();
-    while let Some(Ok(chunk)) = stream.data().await {
+    while let Some(chunk) = stream.data().await {
+        // a request that is broken off asks for nothing
+        let Ok(chunk) = chunk else { return };
         let _ = stream.flow_control().release_capacity(chunk.len());
         body.extend_from_slice(&chunk);
     }

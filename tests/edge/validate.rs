@@ -16,35 +16,18 @@ use super::scripted::{Script, Scripted};
 use super::sockets::{Call, Heard, SPEECHES, Speech};
 use super::support::{Ask, Edge, Transport, h2_request, protos, read_h2, send_all, until};
 
-/// The demo's Echo with rules.
-const ECHO: &str = r#"syntax = "proto3";
-package grpc.examples.echo;
-import "buf/validate/validate.proto";
-import "google/api/annotations.proto";
-service Echo {
-  rpc UnaryEcho(EchoRequest) returns (EchoResponse) {
-    option (google.api.http) = { post: "/v1/echo" body: "*" };
-  }
-  rpc ServerStreamingEcho(EchoRequest) returns (stream EchoResponse) {
-    option (google.api.http) = { get: "/v1/echo:stream" };
-  }
-  rpc ClientStreamingEcho(stream EchoRequest) returns (EchoResponse) {}
-  rpc BidirectionalStreamingEcho(stream EchoRequest) returns (stream EchoResponse) {}
-}
-message EchoRequest {
-  string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }, (buf.validate.field).cel = {
+/// What stands in `EchoRequest` in place of its only field.
+const REQUEST: &str = r#"string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }, (buf.validate.field).cel = {
     id: "echo.polite"
     expression: "this.startsWith('HEY') ? 'must not begin with ' + this : ''"
   }];
   repeated string tags = 2 [(buf.validate.field).repeated.items.string.min_len = 3];
   // fails over what is no text
-  bytes raw = 3 [(buf.validate.field).bytes = { pattern: "^a", min_len: 1 }, (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
-}
-message EchoResponse {
-  string message = 1 [(buf.validate.field).string.not_contains = "?"];
-  bytes raw = 3 [(buf.validate.field).bytes.pattern = "^a", (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];
-}
-"#;
+  bytes raw = 3 [(buf.validate.field).bytes = { pattern: "^a", min_len: 1 }, (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];"#;
+
+/// The same for `EchoResponse`.
+const RESPONSE: &str = r#"string message = 1 [(buf.validate.field).string.not_contains = "?"];
+  bytes raw = 3 [(buf.validate.field).bytes.pattern = "^a", (buf.validate.field).ignore = IGNORE_IF_ZERO_VALUE];"#;
 
 const FAST: (&str, &str) = ("x-demo-interval-ms", "0");
 const OK: (&str, &str) = ("grpc-status", "0");
@@ -109,12 +92,14 @@ struct PathElement {
     kind: Option<i32>,
 }
 
-/// An edge by [`ECHO`] before this upstream, with these settings for all methods.
+/// An edge with these rules before this upstream, with these settings for all methods.
 async fn before(upstream: &str, settings: &str) -> Edge {
-    by(&TempDir::new().expect("a folder"), ECHO, upstream, settings).await
+    by(REQUEST, upstream, settings).await
 }
 
-async fn by(folder: &TempDir, echo: &str, upstream: &str, settings: &str) -> Edge {
+/// The same with other rules for requests.
+async fn by(request: &str, upstream: &str, settings: &str) -> Edge {
+    let folder = TempDir::new().expect("a folder");
     for name in ["route_guide.proto", "bookstore.proto"] {
         std::fs::copy(protos().join(name), folder.path().join(name)).expect("a copy");
     }
@@ -123,9 +108,18 @@ async fn by(folder: &TempDir, echo: &str, upstream: &str, settings: &str) -> Edg
     let greeter =
         greeter.replace("name = 1;", "name = 1 [(buf.validate.field).string = { min_len: 3, not_contains: \"!\" }];");
     std::fs::write(folder.path().join("helloworld.proto"), greeter).expect("a file");
-    std::fs::write(folder.path().join("echo.proto"), echo).expect("a file");
+    std::fs::write(folder.path().join("echo.proto"), echo_proto(request)).expect("a file");
     let more = format!("settings: [{{match: \"*\", max_request_message: 64KiB, {settings}}}]");
     Edge::with(upstream, folder.path(), &more).await
+}
+
+/// The demo's Echo with rules.
+fn echo_proto(request: &str) -> String {
+    const FIELD: &str = "string message = 1;";
+    let text = std::fs::read_to_string(protos().join("echo.proto")).expect("a file");
+    assert_eq!(text.matches(FIELD).count(), 2);
+    let text = text.replacen(FIELD, request, 1).replacen(FIELD, RESPONSE, 1);
+    text.replacen("import", "import \"buf/validate/validate.proto\";\nimport", 1)
 }
 
 /// The same before the demo's upstream.
@@ -210,6 +204,12 @@ fn bad_anys() -> Value {
     json!([any("google.rpc.BadRequest", fields), any("buf.validate.Violations", violations)])
 }
 
+/// The text of a refusal of a caller's message. Of the JSON texts of a stream (`texts`) it is told which.
+fn numbered(texts: bool, path: &str, number: usize, text: &str) -> String {
+    let streams = path == CLIENT || path == BIDI;
+    if texts && streams { format!("message {number}: {text}") } else { text.to_owned() }
+}
+
 /// Checks that the details are those of [`BAD`].
 fn has_bad_details(told: &Told, at: &str) {
     assert_eq!(told.detail_types(), ["google.rpc.BadRequest", "buf.validate.Violations"], "{at}");
@@ -255,7 +255,8 @@ async fn a_request_that_breaks_rules_is_refused_with_all_of_them_in_every_dialec
                 let ask = dialect.ask_in(path, &[BAD], encoding).header("x-demo-interval-ms", "0");
                 let told = dialect.read(&edge.ask(Transport::Http2, &ask).await);
                 let at = format!("{dialect:?} {path} {encoding:?}: {told:?}");
-                assert_eq!((told.code, &*told.message), (Some(Code::InvalidArgument), BAD_TEXT), "{at}");
+                let text = numbered(dialect.is_rest(), path, 1, BAD_TEXT);
+                assert_eq!((told.code, &*told.message), (Some(Code::InvalidArgument), &*text), "{at}");
                 assert!(told.messages.is_empty(), "{at}");
                 if dialect.has_http_code() || dialect.is_rest() {
                     assert_eq!(told.http, 400, "{at}");
@@ -380,7 +381,7 @@ async fn in_shadow_requests_that_break_rules_pass_byte_for_byte_and_are_counted(
 
 #[tokio::test]
 async fn a_stream_of_requests_ends_at_the_message_that_breaks_rules_and_what_went_before_has_gone() {
-    let mut upstream = Scripted::start(Script::new(&[], &[], &[OK])).await;
+    let upstream = Scripted::start(Script::new(&[], &[], &[OK])).await;
     let edge = before(&upstream.url(), "validate: {requests: enforce}").await;
     for dialect in ALL {
         for path in [CLIENT, BIDI].into_iter().filter(|path| dialect.speaks(path)) {
@@ -388,7 +389,8 @@ async fn a_stream_of_requests_ends_at_the_message_that_breaks_rules_and_what_wen
                 let ask = dialect.ask_in(path, &["hello", BAD, "hello"], encoding);
                 let told = dialect.read(&edge.ask(Transport::Http2, &ask).await);
                 let at = format!("{dialect:?} {path} {encoding:?}: {told:?}");
-                assert_eq!((told.code, &*told.message), (Some(Code::InvalidArgument), BAD_TEXT), "{at}");
+                let text = numbered(dialect.is_rest(), path, 2, BAD_TEXT);
+                assert_eq!((told.code, &*told.message), (Some(Code::InvalidArgument), &*text), "{at}");
                 has_bad_details(&told, &at);
             }
         }
@@ -410,7 +412,6 @@ async fn a_stream_of_requests_ends_at_the_message_that_breaks_rules_and_what_wen
         has_bad_details(&told, &at);
         assert_eq!(edge.upstream.as_ref().map(messages_in), Some(1), "{at}");
     }
-    drop(upstream.asked().await);
 }
 
 fn messages_in(upstream: &transom::demo::upstream::Running) -> u64 {
@@ -569,7 +570,8 @@ async fn expressions_are_rules_as_any_other() {
             let told = dialect.read(&edge.0.ask(Transport::Http2, &ask).await);
             let at = format!("{dialect:?} {path}: {told:?}");
             assert_eq!(told.code, Some(Code::InvalidArgument), "{at}");
-            assert_eq!(told.message, "message: must not begin with HEYHEY", "{at}");
+            let text = numbered(dialect.is_rest(), path, 1, "message: must not begin with HEYHEY");
+            assert_eq!(told.message, text, "{at}");
             assert_eq!(told.detail_types(), ["google.rpc.BadRequest", "buf.validate.Violations"], "{at}");
             let told = dialect.read(&edge.1.ask(Transport::Http2, &ask).await);
             assert_eq!((told.code, &*told.messages), (Some(Code::Ok), &["HEYHEY".to_owned()][..]), "{at}");
@@ -581,13 +583,12 @@ async fn expressions_are_rules_as_any_other() {
     assert_eq!((&rules[0]["ruleId"], &rules[1]["ruleId"]), (&json!("string.not_contains"), &json!("echo.polite")));
 
     // by zero is not divided
-    let folder = TempDir::new().expect("a folder");
     let upstream = Upstream::start(([127, 0, 0, 1], 0).into()).expect("an upstream");
-    let text = ECHO.replace(
+    let text = REQUEST.replace(
         "this.startsWith('HEY') ? 'must not begin with ' + this : ''",
         "10 / (this.size() - 7) > 100 ? 'no' : ''",
     );
-    let edge = by(&folder, &text, &format!("h2c://{}", upstream.address()), "validate: {requests: enforce}").await;
+    let edge = by(&text, &format!("h2c://{}", upstream.address()), "validate: {requests: enforce}").await;
     let ask = |text: &str| Dialect::Rest.ask(UNARY, &[text]);
     let told = Dialect::Rest.read(&edge.ask(Transport::Http1, &ask("seven 7")).await);
     assert_eq!(
@@ -694,7 +695,8 @@ async fn by_websocket_rules_hold_for_every_message_in_every_speech() {
             for path in [UNARY, SERVER, CLIENT, BIDI] {
                 let at = format!("{speech:?} {transport:?} {path}");
                 let heard = said(&edge, speech, transport, path, BAD).await;
-                is_refused(speech, &heard, Code::InvalidArgument, BAD_TEXT, &bad_anys(), &format!("{at} {heard:?}"));
+                let text = numbered(speech != Speech::Grpc, path, 1, BAD_TEXT);
+                is_refused(speech, &heard, Code::InvalidArgument, &text, &bad_anys(), &format!("{at} {heard:?}"));
                 assert!(heard.messages.is_empty(), "{at}");
                 if speech == Speech::Grpc {
                     has_bad_details_in(&heard.trailing, &at);
@@ -708,7 +710,8 @@ async fn by_websocket_rules_hold_for_every_message_in_every_speech() {
             client.say(BAD).await;
             let heard = client.rest().await;
             let at = format!("{speech:?} {transport:?}: {heard:?}");
-            is_refused(speech, &heard, Code::InvalidArgument, BAD_TEXT, &bad_anys(), &at);
+            let text = numbered(speech != Speech::Grpc, BIDI, 2, BAD_TEXT);
+            is_refused(speech, &heard, Code::InvalidArgument, &text, &bad_anys(), &at);
             refused += 1;
         }
     }
@@ -767,7 +770,8 @@ async fn by_websocket_the_schema_guard_holds_too() {
         for transport in CLEAR {
             for path in [UNARY, CLIENT] {
                 let heard = said(&edge, speech, transport, path, &long).await;
-                is_refused(speech, &heard, Code::InvalidArgument, text, &details, &format!("{speech:?} {heard:?}"));
+                let text = numbered(speech != Speech::Grpc, path, 1, text);
+                is_refused(speech, &heard, Code::InvalidArgument, &text, &details, &format!("{speech:?} {heard:?}"));
                 calls += 1;
             }
             let heard = said_all(&edge, speech, transport, SERVER, "hello").await;

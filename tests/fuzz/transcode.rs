@@ -8,7 +8,8 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use transom::catalog::{Binding, Body, FieldPath, MessageId, Place, Schema, Template, UnknownNumbers, Verb};
 use transom::transcode::{
-    GuardOptions, PrintOptions, ReadOptions, Rule, guard as check, json_to_wire, weave as weave_call, wire_to_json,
+    Bound, GuardOptions, PrintOptions, ReadOptions, Rule, bind, guard as check, json_to_wire, weave as weave_call,
+    wire_to_json,
 };
 use transom::wire::{JsonScanner, JsonStream, Scan};
 
@@ -153,7 +154,16 @@ pub fn weave(data: &[u8]) {
         let query = Some(&*query);
         let options = ReadOptions::default();
         let variables = if value.is_empty() { &[] } else { &variables[..1] };
-        if weave_call(&SCHEMA, id, &binding, variables, query, Some(body), &options, &mut wire).is_ok() {
+        let woven = weave_call(&SCHEMA, id, &binding, variables, query, Some(body), &options, &mut wire);
+        // bound once and woven twice, as for the messages of a stream
+        if let Ok(bound) = bind(&SCHEMA, id, &binding, variables, query, &options).map(Bound::into_owned) {
+            for _ in 0..2 {
+                let mut again = Vec::new();
+                assert_eq!(bound.weave(&SCHEMA, id, rule, Some(body), &options, &mut again), woven);
+                assert!(woven.is_err() || again == wire);
+            }
+        }
+        if woven.is_ok() {
             let printed = print(id, &wire);
             // A query may write a mask in proto spelling, which has more forms than camel case can show.
             assert!(

@@ -2,6 +2,7 @@ use super::*;
 use crate::catalog::{FieldPath, Place, Template, Verb};
 use crate::transcode::tests::{id, schema};
 use crate::transcode::{PrintOptions, wire_to_json};
+use crate::wire::TextPlace;
 
 /// A rule with these path variables and this body (`*`, a field, or nothing).
 fn rule(schema: &Schema, variables: &[&str], body: &str) -> Binding {
@@ -213,4 +214,47 @@ fn hostile_queries_cost_little() {
     let twice = "copies=1&".repeat(20_000);
     assert_eq!(violations(&[], &twice, "", "").len(), 50);
     assert!(call(&[], &"tags=a&".repeat(20_000), "", "").is_ok());
+}
+
+#[test]
+fn what_is_bound_once_is_woven_into_any_number_of_messages() {
+    let schema = schema();
+    let binding = rule(&schema, &["author.name"], "author");
+    let (book, options) = (id(&schema, "t.Book"), ReadOptions::default());
+    let values = [(0, Cow::Borrowed("n"))];
+    let bound = bind(&schema, book, &binding, &values, Some("title=x&tags=a"), &options).expect("bound").into_owned();
+    assert!(!bound.is_empty());
+    for body in [None, Some(&b"{\"born\":1}"[..]), Some(b"{}")] {
+        let (mut once, mut again) = (Vec::new(), Vec::new());
+        let whole = weave(&schema, book, &binding, &values, Some("title=x&tags=a"), body, &options, &mut once);
+        assert_eq!(whole, Ok(()));
+        assert_eq!(bound.weave(&schema, book, binding.body, body, &options, &mut again), Ok(()));
+        assert_eq!(once, again);
+    }
+    let told = bind(&schema, book, &binding, &values, Some("titel=x&key=1"), &options).expect_err("refused");
+    assert_eq!(told.violations.len(), 2, "{told}");
+    let ignored = ["key".into()];
+    let options = ReadOptions { ignored_query: &ignored, ..options };
+    assert!(bind(&schema, book, &rule(&schema, &[], ""), &[], Some("key=1&"), &options).expect("bound").is_empty());
+}
+
+#[test]
+fn a_mistake_in_a_part_of_a_text_has_its_place_in_the_whole() {
+    let told = call(&[], "", "*", "{\n \"titel\":1}").expect_err("refused");
+    let message = told.message.clone();
+    assert_eq!(told.clone().within(TextPlace::START), told);
+    for (line, column, expected) in [(3, 7, (4, 2)), (1, 7, (2, 2)), (9, 1, (10, 2))] {
+        let moved = told.clone().within(TextPlace { line, column });
+        assert_eq!(moved.place, Some(expected));
+        assert_eq!(
+            moved.message,
+            message.replace("line 2, column 2", &format!("line {}, column {}", expected.0, expected.1))
+        );
+        assert_eq!(moved.violations, told.violations);
+    }
+    let first = call(&[], "", "*", "{\"titel\":1}").expect_err("refused").within(TextPlace { line: 2, column: 5 });
+    assert_eq!(first.place, Some((2, 6)));
+    // what is wrong with the query is in no text
+    let query = call(&[], "titel=x", "*", "{}").expect_err("refused");
+    assert_eq!(query.clone().within(TextPlace { line: 2, column: 5 }), query);
 }
