@@ -9,6 +9,8 @@ mod look;
 mod missing;
 mod place;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
