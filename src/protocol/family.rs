@@ -51,7 +51,8 @@ pub fn names_connect(method: &Method, headers: &HeaderMap, query: Option<&str>) 
     *method == Method::POST && headers.get("connect-protocol-version").is_some_and(|version| version == "1")
 }
 
-/// Whether this media type, in lower case and without parameters, is one JSON text behind the other. It was never registered, so it has several names.
+/// Whether this media type, in lower case and without parameters, is one JSON text behind the other. It was never
+/// registered, so it has several names.
 pub(super) fn names_lines(essence: &[u8]) -> bool {
     matches!(
         essence,

@@ -46,48 +46,49 @@ pub(super) fn text_frame(
     seal(called, frame)
 }
 
-/// The same for a message that may be compressed; `flags` are those of its frame.
+/// The same for a whole frame, whose message may be compressed. `flags` are the frame's. What need not be changed is not
+/// copied either.
 pub(super) fn unpacked_request_frame(
     called: &Called,
     codec: Codec,
     packed: Packed,
     flags: u8,
-    message: &[u8],
+    frame: Bytes,
 ) -> Result<Bytes, Refusal> {
     let limit = called.method().settings.max_request_message;
-    let passes = codec == Codec::Proto && packed.here().is_none();
-    if passes && flags & COMPRESSED != 0 && called.is_guarded(Direction::Request) {
-        return guarded_frame(called, packed, flags, message);
+    let message = frame.get(PREFIX..).unwrap_or_default();
+    let is_packed = flags & COMPRESSED != 0;
+    match packed {
+        _ if codec == Codec::Proto && !is_packed => guarding::check(called, Direction::Request, message)?,
+        Packed::No | Packed::Passes(_) if codec == Codec::Proto && called.is_guarded(Direction::Request) => {
+            check_packed(called, packed, message)?;
+        }
+        Packed::Passes(encoding) if is_packed => measure(encoding, message, limit)?,
+        _ => {
+            let message = unpacked(packed.here(), flags, message, "request", limit, Kind::Malformed)?;
+            return request_frame(called, codec, &message);
+        }
     }
-    if let Packed::Passes(encoding) = packed
-        && flags & COMPRESSED != 0
-    {
-        return measured_frame(encoding, flags, message, limit);
-    }
-    request_frame(called, codec, &unpacked(packed.here(), flags, message, "request", limit, Kind::Malformed)?)
+    Ok(frame)
 }
 
-/// A compressed frame that passes as it is, once what it holds is checked against the schema.
-fn guarded_frame(called: &Called, packed: Packed, flags: u8, message: &[u8]) -> Result<Bytes, Refusal> {
+/// Checks what a compressed message holds that passes as it is.
+fn check_packed(called: &Called, packed: Packed, message: &[u8]) -> Result<(), Refusal> {
     let limit = called.method().settings.max_request_message;
     match packed {
         Packed::Passes(encoding) => match encoding.unpack(message, limit) {
-            Ok(plain) => guarding::check(called, Direction::Request, &plain)?,
+            Ok(plain) => guarding::check(called, Direction::Request, &plain),
             Err(fault) => {
                 let refusal = from_packed(fault, encoding, "request", Kind::Malformed);
-                if limit != 0 {
-                    // as without a guard
-                    return Err(refusal);
-                }
-                guarding::unreadable(called, Direction::Request, refusal)?;
+                // with a limit as without a guard
+                if limit != 0 { Err(refusal) } else { guarding::unreadable(called, Direction::Request, refusal) }
             }
         },
         Packed::No | Packed::Unpack(_) => {
             let text = "a request message is compressed in a way that the edge does not read, and cannot be checked";
-            guarding::unreadable(called, Direction::Request, Refusal::new(Kind::UnknownEncoding, text))?;
+            guarding::unreadable(called, Direction::Request, Refusal::new(Kind::UnknownEncoding, text))
         }
     }
-    Ok(same_frame(flags, message))
 }
 
 /// Checks an answer's frame that passes as it is.
@@ -102,18 +103,13 @@ pub(super) fn guarded_answer(called: &Called, packed: Option<Encoding>, frame: &
     }
 }
 
-/// A frame that passes as it is, once it is sure that it holds no more than the limit.
-fn measured_frame(encoding: Encoding, flags: u8, message: &[u8], limit: usize) -> Result<Bytes, Refusal> {
+/// Makes sure that a compressed message holds no more than the limit.
+fn measure(encoding: Encoding, message: &[u8], limit: usize) -> Result<(), Refusal> {
     match encoding.holds_more(message, limit) {
-        Ok(false) => Ok(same_frame(flags, message)),
+        Ok(false) => Ok(()),
         Ok(true) => Err(from_packed(BadPacked::TooLarge { limit }, encoding, "request", Kind::Malformed)),
         Err(fault) => Err(from_packed(fault, encoding, "request", Kind::Malformed)),
     }
-}
-
-/// A frame as it came.
-fn same_frame(flags: u8, message: &[u8]) -> Bytes {
-    [&prefix(flags, message.len()), message].concat().into()
 }
 
 /// The upstream's message as it was before it was compressed.

@@ -376,9 +376,8 @@ impl Recoded {
 
     fn frames(&mut self, queue: &mut VecDeque<Bytes>) -> Result<u64, Refusal> {
         let mut made = 0;
-        while let Some(frame) = self.reader.next().map_err(from_request_frames)? {
-            let (flags, message) = (frame.flags, &frame.payload);
-            queue.push_back(unpacked_request_frame(&self.called, self.codec, self.packed, flags, message)?);
+        while let Some((flags, frame)) = self.reader.next_framed().map_err(from_request_frames)? {
+            queue.push_back(unpacked_request_frame(&self.called, self.codec, self.packed, flags, frame)?);
             made += 1;
         }
         Ok(made)

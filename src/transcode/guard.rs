@@ -9,6 +9,8 @@ mod look;
 mod missing;
 mod place;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -28,7 +30,8 @@ use crate::wire::{Cursor, Malformed};
 /// must be UTF-8, depth, closed enums, required fields, and the limits of `options`.
 ///
 /// Legal and passed: repeated scalars packed or not, fields in any order, singular fields and members of a oneof more than
-/// once (the last one counts, messages are merged). The content of a `google.protobuf.Any` is bytes here. `message` has
+/// once (the last one counts, messages are merged). The content of a `google.protobuf.Any` is bytes here, as it is to
+/// every reader that does not ask for it: its type may stand in another part of a message that comes in parts. `message` has
 /// to be an id of this schema; one of another may panic.
 ///
 /// Errors: the first thing that is wrong, and where.

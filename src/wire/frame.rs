@@ -141,6 +141,16 @@ impl FrameReader {
     /// The next whole message, if it is there.
     #[allow(clippy::should_implement_trait)] // fallible, and not the end of anything when it is `None`
     pub fn next(&mut self) -> Result<Option<Frame>, FrameFault> {
+        let found = self.next_framed()?;
+        Ok(found.map(|(flags, mut payload)| {
+            payload.advance(PREFIX);
+            Frame { flags, payload }
+        }))
+    }
+
+    /// The same with its prefix before it, as it came: what is only looked at can go on without being copied. Beside it
+    /// its flags.
+    pub fn next_framed(&mut self) -> Result<Option<(u8, Bytes)>, FrameFault> {
         let partial = !self.partial.is_empty();
         let held: &[u8] = if partial { &self.partial } else { &self.chunk };
         let Some(prefix) = held.first_chunk::<PREFIX>() else { return Ok(None) };
@@ -152,14 +162,9 @@ impl FrameReader {
             }
             return Ok(None);
         }
-        let payload = if partial {
-            self.partial.advance(PREFIX);
-            self.partial.split_to(length).freeze()
-        } else {
-            self.chunk.advance(PREFIX);
-            self.chunk.split_to(length)
-        };
-        Ok(Some(Frame { flags, payload }))
+        let whole = PREFIX + length;
+        let frame = if partial { self.partial.split_to(whole).freeze() } else { self.chunk.split_to(whole) };
+        Ok(Some((flags, frame)))
     }
 
     /// To be called when the stream has ended and [`FrameReader::next`] has no more.
@@ -210,6 +215,30 @@ mod tests {
             assert_eq!(scanner.messages(), 6);
             assert!(scanner.at_boundary());
             assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_lies_in_one_chunk_is_a_part_of_it() {
+        let bytes = Bytes::from(stream());
+        let mut reader = FrameReader::new(0);
+        reader.push(bytes.clone());
+        let mut at = 0;
+        while let Some((flags, frame)) = reader.next_framed().unwrap() {
+            assert_eq!(flags, 0);
+            assert_eq!(frame.as_ptr(), bytes[at..].as_ptr(), "nothing is copied");
+            at += frame.len();
+        }
+        assert_eq!(at, bytes.len());
+        for size in [1, 4, 7, 1000] {
+            let (mut reader, mut joined) = (FrameReader::new(0), Vec::new());
+            for chunk in bytes.chunks(size) {
+                reader.push(Bytes::copy_from_slice(chunk));
+                while let Some((_, frame)) = reader.next_framed().unwrap() {
+                    joined.extend_from_slice(&frame);
+                }
+            }
+            assert_eq!(joined, bytes, "chunks of {size}");
         }
     }
 

@@ -6,6 +6,7 @@
 mod corpus;
 mod guard;
 mod messages;
+mod rules;
 mod schemas;
 mod speed;
 mod tape;

@@ -41,7 +41,7 @@ fn line_item(i: u32) -> Value {
     })
 }
 
-fn order(i: u32) -> Value {
+pub(super) fn order(i: u32) -> Value {
     json!({
         "orderId": format!("ord_{:012}", 7_000_000 + i), "customerId": (9_007_199_254_740_993u64 + u64::from(i)).to_string(),
         "status": "ORDER_STATUS_PAID", "createTime": "2026-03-14T09:26:53.589793Z", "updateTime": "2026-03-14T10:00:00Z",
@@ -56,7 +56,7 @@ fn order(i: u32) -> Value {
 }
 
 /// The best of nine rounds, in nanoseconds of processor time per run: the machine may be busy with other things.
-fn time(mut run: impl FnMut()) -> f64 {
+pub(super) fn time(mut run: impl FnMut()) -> f64 {
     let (mut count, start) = (0u32, Instant::now());
     while start.elapsed() < Duration::from_millis(60) {
         run();

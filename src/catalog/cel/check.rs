@@ -29,13 +29,14 @@ pub(super) enum This {
 /// The variables that an expression sees, innermost last.
 type Scope<'e> = Vec<(&'e str, This)>;
 
-/// What can be called: the functions of the `cel` crate 0.13 (`Context::default`), and those that prost-protovalidate 0.6
-/// adds. Operators and what macros become are no names.
+/// What can be called: the functions of the `cel` crate 0.13 (`Context::default`), those that prost-protovalidate 0.6 adds,
+/// and `dyn`, which is taken out before. Operators and what macros become are no names.
 const FUNCTIONS: &[&str] = &[
     "bytes",
     "contains",
     "double",
     "duration",
+    "dyn",
     "endsWith",
     "format",
     "getDate",

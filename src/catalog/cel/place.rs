@@ -17,12 +17,12 @@ pub(super) fn mistakes(units: &[Unit], rules: &[Rule], broken: &[Broken]) -> Vec
     let mut files: HashMap<usize, Option<FileDescriptorProto>> = HashMap::new();
     let nameless = Rule::default();
     let mut mistakes = Vec::with_capacity(broken.len());
-    for Broken { rule, fault, site } in broken {
+    for Broken { rule, site } in broken {
         let rule = rules.get(*rule).unwrap_or(&nameless);
         let Some(unit) = units.get(site.unit) else { continue };
         let file = files.entry(site.unit).or_insert_with(|| read_again(unit));
         let spot = file.as_ref().map_or((0, 0), |file| spot(file, site, rule));
-        mistakes.push(Mistake::new(format!("{}: {}", rule.shown(), fault.0)).at(unit.place(spot)));
+        mistakes.push(Mistake::new(rule.shown()).at(unit.place(spot)));
     }
     mistakes
 }
@@ -51,7 +51,10 @@ fn spot(file: &FileDescriptorProto, site: &Site, rule: &Rule) -> Spot {
     }
     let exact = [&options[..], &[site.option], &site.steps[..]].concat();
     let lengths = (options.len() + 1..=exact.len()).rev().chain([site.element.len()]);
-    lengths.map(|length| spot_of(info, &exact[..length])).find(|spot| *spot != (0, 0)).unwrap_or_default()
+    lengths
+        .map(|length| spot_of(info, exact.get(..length).unwrap_or_default()))
+        .find(|spot| *spot != (0, 0))
+        .unwrap_or_default()
 }
 
 /// What holds the rule.

@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 use prost_reflect::DescriptorPool;
 
 use super::super::compile::Linked;
-use super::super::editions;
+use super::super::editions::{self, Overrides};
 use super::super::records::{Damaged, Records, Value};
 use super::super::schema::Schema;
 use super::super::unit::{file_tag, without};
 use super::check::{Fault, This, fault};
+use super::dynamic::without_dyn;
 use super::tag;
 use crate::wire::{put_bytes, put_uint};
 
@@ -34,14 +35,15 @@ pub(super) struct Rule {
     pub expression: Box<str>,
     /// Full name of the message, field or extension whose options hold it.
     pub owner: Box<str>,
+    /// What is wrong with it.
+    pub fault: Option<Box<str>>,
 }
 
-/// A rule that cannot be kept, and where it stands.
+/// A rule with a fault, and where it stands.
 #[derive(Debug)]
 pub(super) struct Broken {
     /// Index of its [`Rule`].
     pub rule: usize,
-    pub fault: Fault,
     pub site: Site,
 }
 
@@ -84,6 +86,7 @@ struct Predefined {
 
 struct Rewriter<'a> {
     pool: &'a DescriptorPool,
+    overrides: &'a Overrides,
     /// By the full name of the message that is extended, and the number.
     predefined: HashMap<(String, u32), Predefined>,
     found: Found,
@@ -133,6 +136,9 @@ mod number {
 /// `buf.validate.Ignore`: `IGNORE_IF_ZERO_VALUE`.
 const IF_ZERO_VALUE: u64 = 1;
 
+/// `FieldDescriptorProto.Label`.
+const LABEL_REQUIRED: u64 = 2;
+
 /// Reads all files of a catalog. Damage cannot be: the pool encoded them itself.
 pub(super) fn rewrite(linked: &Linked, schema: &Schema) -> Result<Found, Damaged> {
     let mut files = Vec::with_capacity(linked.units.len());
@@ -143,7 +149,13 @@ pub(super) fn rewrite(linked: &Linked, schema: &Schema) -> Result<Found, Damaged
         }
         files.push(without(&bytes, &[file_tag::SERVICE, file_tag::SOURCE_INFO]));
     }
-    let mut rewriter = Rewriter { pool: &linked.pool, predefined: HashMap::new(), found: Found::default(), unit: 0 };
+    let mut rewriter = Rewriter {
+        pool: &linked.pool,
+        overrides: &linked.overrides,
+        predefined: HashMap::new(),
+        found: Found::default(),
+        unit: 0,
+    };
     rewriter.found.predefines = vec![false; files.len()];
     // all predefined rules first: any file may use them
     for (unit, file) in files.iter_mut().enumerate() {
@@ -331,7 +343,7 @@ impl Rewriter<'_> {
         Ok(out)
     }
 
-    /// FieldDescriptorProto: name = 1, number = 3, options = 8.
+    /// FieldDescriptorProto: name = 1, number = 3, label = 4, options = 8.
     fn field(
         &mut self,
         bytes: &[u8],
@@ -350,6 +362,7 @@ impl Rewriter<'_> {
         if parts.ignore == 0 && (parts.required || members.contains(&name)) {
             parts.ignore = IF_ZERO_VALUE;
         }
+        let always_there = parts.ignore == 0 && self.overrides.is_implicit(&owner);
         let mut kept = own_options(&options)?;
         let this = This::of_field(self.pool, message, varint(bytes, 3)?);
         let rules = self.field_rules(parts, &context, &[], &this)?;
@@ -357,6 +370,11 @@ impl Rewriter<'_> {
             put_bytes(&mut kept, RULES, &rules);
         }
         let mut out = without(bytes, &[8]);
+        if always_there && !rules.is_empty() {
+            // a proto2 file has no fields of implicit presence, but rules hold for required ones set or not
+            out = without(&out, &[4]);
+            put_uint(&mut out, 4, LABEL_REQUIRED);
+        }
         if !kept.is_empty() {
             put_bytes(&mut out, 8, &kept);
         }
@@ -457,24 +475,26 @@ impl Rewriter<'_> {
             message: string(bytes, number::MESSAGE)?.into(),
             expression: string(bytes, number::EXPRESSION)?.into(),
             owner: context.owner.into(),
+            fault: None,
         };
         let mut out = Vec::new();
-        put_bytes(&mut out, number::EXPRESSION, rule.expression.as_bytes());
+        put_bytes(&mut out, number::EXPRESSION, without_dyn(&rule.expression).as_bytes());
         let number = self.note(rule, context, site, this);
         put_bytes(&mut out, number::ID, tag::of(number).as_bytes());
         Ok((number, out))
     }
 
     /// Adds a rule to the list, and judges its expression.
-    fn note(&mut self, rule: Rule, context: &Context<'_>, site: Site, this: &This) -> usize {
+    fn note(&mut self, mut rule: Rule, context: &Context<'_>, site: Site, this: &This) -> usize {
         let number = self.found.rules.len();
-        let fault = fault(&rule.expression, this);
+        rule.fault = fault(&rule.expression, this).map(|Fault(text)| text.into());
+        let is_broken = rule.fault.is_some();
         self.found.rules.push(rule);
         if !context.message.is_empty() {
             self.found.speaking.insert(context.message.to_owned());
         }
-        if let Some(fault) = fault {
-            self.found.broken.push(Broken { rule: number, fault, site });
+        if is_broken {
+            self.found.broken.push(Broken { rule: number, site });
             if !context.message.is_empty() {
                 self.found.spoilt.insert(context.message.to_owned(), number);
             }
@@ -485,7 +505,7 @@ impl Rewriter<'_> {
     /// The expression of a rule with its tag in a comment.
     fn tagged(&self, number: usize) -> String {
         let expression = self.found.rules.get(number).map_or("", |rule| &rule.expression);
-        format!("{expression}\n// {}", tag::of(number))
+        format!("{}\n// {}", without_dyn(expression), tag::of(number))
     }
 }
 
@@ -495,7 +515,7 @@ impl Rule {
     /// One of `cel_expression`: it is its own id.
     fn bare(expression: &[u8], context: &Context<'_>) -> Rule {
         let expression: Box<str> = String::from_utf8_lossy(expression).into();
-        Rule { id: expression.clone(), message: Box::default(), expression, owner: context.owner.into() }
+        Rule { id: expression.clone(), message: Box::default(), expression, owner: context.owner.into(), fault: None }
     }
 }
 

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_told_with_its_reason() {
-        for pattern in ["(", "a**", "[", r"\", "[a", "(?<n", r"\q", "a{9999999}"] {
+        for pattern in ["(", "[", r"\", "[a", "(?<n", r"\q", "a{9999999}"] {
             let error = compile(pattern).expect_err(pattern);
             assert!(error.contains("is no regular expression: ") && !error.contains('\n'), "{error}");
         }

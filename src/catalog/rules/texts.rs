@@ -8,6 +8,9 @@ use super::spoken::{hex, list};
 use super::steps::{BOOL, BYTES, STRING, Step, UINT64, WELL_KNOWN_REGEX};
 use super::test::{Bytes, Text};
 
+/// A rule about a length: its field, its test, and the words for it, where `#` stands for the length.
+type Count<T> = (Step, fn(u64) -> T, &'static str);
+
 /// What is said of a format: number and name of its rule, what it means, and the words for it.
 type Row = (u32, &'static str, Format, &'static str);
 
@@ -55,7 +58,7 @@ pub(super) fn strings(fields: &Fields<'_>, found: &mut Found<Text>) -> Result<()
         }
     };
     part((1, "const", STRING), Text::Const, "must equal", found);
-    let counts: [(Step, fn(u64) -> Text, &str); 6] = [
+    let counts: [Count<Text>; 6] = [
         ((19, "len", UINT64), Text::Len, "must be # characters"),
         ((2, "min_len", UINT64), Text::MinLen, "must be at least # characters"),
         ((3, "max_len", UINT64), Text::MaxLen, "must be at most # characters"),
@@ -133,7 +136,7 @@ pub(super) fn bytes(fields: &Fields<'_>, found: &mut Found<Bytes>) -> Result<(),
         }
     };
     part((1, "const", BYTES), Bytes::Const, "must be", found);
-    let counts: [(Step, fn(u64) -> Bytes, &str); 3] = [
+    let counts: [Count<Bytes>; 3] = [
         ((13, "len", UINT64), Bytes::Len, "must be # bytes"),
         ((2, "min_len", UINT64), Bytes::MinLen, "must be at least # bytes"),
         ((3, "max_len", UINT64), Bytes::MaxLen, "must be at most # bytes"),
@@ -177,7 +180,7 @@ fn known_sizes(fields: &Fields<'_>, found: &mut Found<Bytes>) {
     found.add(Bytes::NotEmpty, &format!("{name}_empty"), message, step);
 }
 
-fn sizes<T>(fields: &Fields<'_>, counts: &[(Step, fn(u64) -> T, &str)], found: &mut Found<T>) {
+fn sizes<T>(fields: &Fields<'_>, counts: &[Count<T>], found: &mut Found<T>) {
     for (step, test, words) in counts {
         if let Some(count) = fields.bits(step.0) {
             found.add(test(count), step.1, words.replace('#', &count.to_string()), *step);

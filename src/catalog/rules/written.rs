@@ -95,10 +95,9 @@ impl Written {
         let mut written = WrittenMessage { rules: option(text(7)), ..WrittenMessage::default() };
         // oneofs that stand for proto3's `optional` are none
         let is_real = |at: u64| !fields.iter().any(|field| field.is_optional && field.oneof == Some(at));
-        let mut index = 0;
-        for (at, oneof) in (0..).zip(text(8)).filter(|(at, _)| is_real(*at)) {
-            written.oneofs.extend(WrittenOneof::read(oneof, index, spot.below([8, at as i32])));
-            index += 1;
+        let declared = (0u64..).zip((0i32..).zip(text(8)));
+        for (index, (_, (at, oneof))) in (0..).zip(declared.filter(|(at, _)| is_real(*at))) {
+            written.oneofs.extend(WrittenOneof::read(oneof, index, spot.below([8, at])));
         }
         for (at, field) in (0..).zip(fields) {
             let Field { name, number, rules: Some(rules), .. } = field else { continue };
