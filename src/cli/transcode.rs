@@ -9,7 +9,7 @@ use super::flags::CatalogFlags;
 use super::report;
 use crate::catalog::{Catalog, MessageId, Mistake};
 use crate::config;
-use crate::transcode::{GuardOptions, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
+use crate::transcode::{GuardOptions, MAX_BROKEN, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
 use crate::wire::closest;
 
 pub(super) const EXAMPLES: &str = "\
@@ -126,6 +126,7 @@ fn judge(catalog: &Catalog, id: MessageId, wire: &[u8]) -> Result<(), String> {
     match broken.len() {
         0 => Ok(()),
         1 => Err(format!("1 rule of {name} is broken")),
+        MAX_BROKEN.. => Err(format!("{MAX_BROKEN} rules of {name} are broken, or more")),
         count => Err(format!("{count} rules of {name} are broken")),
     }
 }

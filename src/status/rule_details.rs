@@ -70,7 +70,7 @@ fn text(first: &FieldViolation, all: usize, told: usize) -> String {
         _ => write!(text, " (and {} more rules are broken", all - 1),
     };
     if told < all {
-        let _ = write!(text, "; the details hold {told} of {all}");
+        let _ = write!(text, "; the details hold {told} of {all} found");
     }
     if all > 1 {
         text.push(')');
@@ -217,7 +217,7 @@ mod tests {
             (0..1000).map(|i| broken(&format!("items.f{i}"), "string.min_len", "value is too short")).collect();
         let told = RuleDetails::of(&many);
         assert!((10..100).contains(&told.told), "{}", told.told);
-        let end = format!(" (and 999 more rules are broken; the details hold {} of 1000)", told.told);
+        let end = format!(" (and 999 more rules are broken; the details hold {} of 1000 found)", told.told);
         assert!(told.text.ends_with(&end), "{}", told.text);
         assert_eq!(told.details[1], violations(&many[..told.told]));
         assert!(header_block(&told) < 8 << 10, "{}", header_block(&told));
