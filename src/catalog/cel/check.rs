@@ -20,6 +20,8 @@ pub(super) enum This {
     Map(Box<This>, Box<This>),
     /// A number, a string, ...: something without fields.
     Scalar,
+    /// As that, and a number, a truth value or an enum: no text.
+    Number,
     /// A well-known type, or the result of something that is not followed here.
     Unknown,
     /// As that, in a predefined rule: `rule` and `rules` can be named.
@@ -75,6 +77,9 @@ const FUNCTIONS: &[&str] = &[
     "value",
 ];
 
+/// Functions of text.
+const OF_TEXT: &[&str] = &["contains", "endsWith", "matches", "startsWith"];
+
 /// Functions that are called with a name in front.
 const QUALIFIED: &[(&str, &str)] = &[("optional", "none"), ("optional", "of"), ("optional", "ofNonZeroValue")];
 
@@ -120,8 +125,11 @@ fn type_of<'e>(expression: &'e IdedExpr, scope: &mut Scope<'e>) -> Result<This, 
             };
             let mut results = Vec::with_capacity(call.args.len());
             let qualified = call.target.as_ref().is_some_and(|target| qualifies(target));
-            if let Some(target) = call.target.as_ref().filter(|_| !qualified) {
-                type_of(target, scope)?;
+            if let Some(target) = call.target.as_ref().filter(|_| !qualified)
+                && matches!(type_of(target, scope)?, This::Number)
+                && OF_TEXT.contains(&call.func_name.as_str())
+            {
+                return Err(Fault(format!("{:?} is asked of a value that is no text", call.func_name)));
             }
             for arg in &call.args {
                 results.push(type_of(arg, scope)?);
@@ -209,7 +217,8 @@ impl This {
         match kind {
             Kind::Message(message) if message.full_name().starts_with("google.protobuf.") => This::Unknown,
             Kind::Message(message) => This::Message(message.clone()),
-            _ => This::Scalar,
+            Kind::String | Kind::Bytes => This::Scalar,
+            _ => This::Number,
         }
     }
 
@@ -220,7 +229,7 @@ impl This {
                 None => Err(Fault(format!("message {} has no field {name:?}", message.full_name()))),
             },
             This::Map(_, value) => Ok((**value).clone()),
-            This::Scalar | This::List(_) => Err(Fault(format!("{name:?} is asked of a value that has no fields"))),
+            This::Scalar | This::Number | This::List(_) => Err(Fault(format!("{name:?} is asked of a value that has no fields"))),
             This::Unknown | This::Predefined => Ok(This::Unknown),
         }
     }
@@ -270,6 +279,7 @@ mod tests {
             ("this.nam == ''", "has no field \"nam\""),
             ("has(this.nam)", "has no field \"nam\""),
             ("this.name.first == ''", "no fields"),
+            ("this.public_dependency.all(d, d.startsWith('a'))", "is no text"),
             ("that.name == ''", "no variable \"that\""),
             ("rule == 1", "no variable \"rule\""),
             ("size(this.name) > len(this.name)", "no function \"len\""),
