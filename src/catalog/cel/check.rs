@@ -1,10 +1,11 @@
 //! Whether an expression can work at all: it parses, and calls and names nothing that does not exist. The library finds
 //! such mistakes only when a message makes it come by.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::Program;
-use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 /// Why an expression cannot work.
@@ -18,14 +19,22 @@ pub(super) enum This {
     List(Box<This>),
     /// Keys and values.
     Map(Box<This>, Box<This>),
-    /// A number, a string, ...: something without fields.
-    Scalar,
-    /// As that, and a number, a truth value or an enum: no text.
-    Number,
+    /// Something without fields.
+    Scalar(Sort),
     /// A well-known type, or the result of something that is not followed here.
     Unknown,
     /// As that, in a predefined rule: `rule` and `rules` can be named.
     Predefined,
+}
+
+/// Values of different sorts are never compared, nor added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Bool,
+    Number,
+    String,
+    Bytes,
+    Time,
 }
 
 /// The variables that an expression sees, innermost last.
@@ -77,11 +86,22 @@ const FUNCTIONS: &[&str] = &[
     "value",
 ];
 
-/// Functions of text.
-const OF_TEXT: &[&str] = &["contains", "endsWith", "matches", "startsWith"];
-
 /// Functions that are called with a name in front.
 const QUALIFIED: &[(&str, &str)] = &[("optional", "none"), ("optional", "of"), ("optional", "ofNonZeroValue")];
+
+/// Those of them that strings alone have, or bytes.
+const OF_TEXT: &[&str] = &[
+    "endsWith",
+    "isEmail",
+    "isHostAndPort",
+    "isHostname",
+    "isIp",
+    "isIpPrefix",
+    "isUri",
+    "isUriRef",
+    "matches",
+    "startsWith",
+];
 
 /// The first thing that is wrong with an expression.
 pub(super) fn fault(expression: &str, this: &This) -> Option<Fault> {
@@ -99,7 +119,7 @@ pub(super) fn fault(expression: &str, this: &This) -> Option<Fault> {
         }
         Err(_) => return Some(Fault("the parser fails over it".into())),
     };
-    let mut scope: Scope<'_> = vec![("this", this.clone()), ("now", This::Scalar)];
+    let mut scope: Scope<'_> = vec![("this", this.clone()), ("now", This::Scalar(Sort::Time))];
     if matches!(this, This::Predefined) {
         scope.extend([("rule", This::Unknown), ("rules", This::Unknown)]);
     }
@@ -113,37 +133,12 @@ fn type_of<'e>(expression: &'e IdedExpr, scope: &mut Scope<'e>) -> Result<This, 
             let known = scope.iter().rev().find(|(known, _)| known == name);
             known.map(|(_, what)| what.clone()).ok_or_else(|| Fault(format!("there is no variable {name:?}")))
         }
-        Expr::Literal(_) => Ok(This::Scalar),
+        Expr::Literal(literal) => Ok(literal_type(literal)),
         Expr::Select(select) => {
-            let operand = type_of(&select.operand, scope)?;
-            operand.field(&select.field)
+            let field = type_of(&select.operand, scope)?.field(&select.field)?;
+            Ok(if select.test { This::Scalar(Sort::Bool) } else { field })
         }
-        Expr::Call(call) => {
-            let qualifies = |target: &IdedExpr| match &target.expr {
-                Expr::Ident(name) => QUALIFIED.contains(&(name.as_str(), call.func_name.as_str())),
-                _ => false,
-            };
-            let mut results = Vec::with_capacity(call.args.len());
-            let qualified = call.target.as_ref().is_some_and(|target| qualifies(target));
-            if let Some(target) = call.target.as_ref().filter(|_| !qualified)
-                && matches!(type_of(target, scope)?, This::Number)
-                && OF_TEXT.contains(&call.func_name.as_str())
-            {
-                return Err(Fault(format!("{:?} is asked of a value that is no text", call.func_name)));
-            }
-            for arg in &call.args {
-                results.push(type_of(arg, scope)?);
-            }
-            let is_name = call.func_name.starts_with(|c: char| c.is_ascii_alphabetic());
-            if is_name && !qualified && !FUNCTIONS.contains(&call.func_name.as_str()) {
-                return Err(Fault(format!("there is no function {:?}", call.func_name)));
-            }
-            Ok(if call.func_name == "_[_]" {
-                results.first().map_or(This::Unknown, This::element)
-            } else {
-                This::Unknown
-            })
-        }
+        Expr::Call(call) => call_type(call, scope),
         Expr::List(list) => {
             list.elements.iter().try_for_each(|element| type_of(element, scope).map(drop))?;
             Ok(This::Unknown)
@@ -168,6 +163,44 @@ fn type_of<'e>(expression: &'e IdedExpr, scope: &mut Scope<'e>) -> Result<This, 
         Expr::Struct(message) => Err(Fault(format!("a {} cannot be made in an expression", message.type_name))),
         Expr::Unspecified => Err(Fault("a part of the expression is empty".into())),
     }
+}
+
+fn call_type<'e>(call: &'e CallExpr, scope: &mut Scope<'e>) -> Result<This, Fault> {
+    let name = call.func_name.as_str();
+    let qualified = call.target.as_ref().is_some_and(|target| match &target.expr {
+        Expr::Ident(prefix) => QUALIFIED.contains(&(prefix.as_str(), name)),
+        _ => false,
+    });
+    if let Some(target) = call.target.as_ref().filter(|_| !qualified) {
+        let target = type_of(target, scope)?;
+        if OF_TEXT.contains(&name) && !target.may_be_text() {
+            return Err(Fault(format!("{name:?} is asked of a value that is no string")));
+        }
+    }
+    let args = call.args.iter().map(|arg| type_of(arg, scope)).collect::<Result<Vec<This>, Fault>>()?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if is_name && !qualified && !FUNCTIONS.contains(&name) {
+        return Err(Fault(format!("there is no function {name:?}")));
+    }
+    match (name, &args[..]) {
+        ("_[_]", [value, _]) => Ok(value.element()),
+        ("_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "_+_", [This::Scalar(left), This::Scalar(right)])
+            if left != right =>
+        {
+            Err(Fault(format!("{left} and {right} do not go together")))
+        }
+        _ => Ok(This::Unknown),
+    }
+}
+
+fn literal_type(literal: &LiteralValue) -> This {
+    This::Scalar(match literal {
+        LiteralValue::Boolean(_) => Sort::Bool,
+        LiteralValue::Int(_) | LiteralValue::UInt(_) | LiteralValue::Double(_) => Sort::Number,
+        LiteralValue::String(_) => Sort::String,
+        LiteralValue::Bytes(_) => Sort::Bytes,
+        LiteralValue::Null => return This::Unknown,
+    })
 }
 
 fn entry_type<'e>(entry: &'e IdedEntryExpr, scope: &mut Scope<'e>) -> Result<(), Fault> {
@@ -217,8 +250,10 @@ impl This {
         match kind {
             Kind::Message(message) if message.full_name().starts_with("google.protobuf.") => This::Unknown,
             Kind::Message(message) => This::Message(message.clone()),
-            Kind::String | Kind::Bytes => This::Scalar,
-            _ => This::Number,
+            Kind::Bool => This::Scalar(Sort::Bool),
+            Kind::String => This::Scalar(Sort::String),
+            Kind::Bytes => This::Scalar(Sort::Bytes),
+            _ => This::Scalar(Sort::Number),
         }
     }
 
@@ -229,9 +264,13 @@ impl This {
                 None => Err(Fault(format!("message {} has no field {name:?}", message.full_name()))),
             },
             This::Map(_, value) => Ok((**value).clone()),
-            This::Scalar | This::Number | This::List(_) => Err(Fault(format!("{name:?} is asked of a value that has no fields"))),
+            This::Scalar(_) | This::List(_) => Err(Fault(format!("{name:?} is asked of a value that has no fields"))),
             This::Unknown | This::Predefined => Ok(This::Unknown),
         }
+    }
+
+    fn may_be_text(&self) -> bool {
+        matches!(self, This::Scalar(Sort::String | Sort::Bytes) | This::Unknown | This::Predefined)
     }
 
     /// What `value[index]` is.
@@ -242,6 +281,18 @@ impl This {
     /// What a comprehension goes over: of maps the keys.
     fn item(&self) -> This {
         self.inner(true)
+    }
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sort::Bool => "a bool",
+            Sort::Number => "a number",
+            Sort::String => "a string",
+            Sort::Bytes => "bytes",
+            Sort::Time => "a time",
+        })
     }
 }
 
@@ -266,6 +317,7 @@ mod tests {
             "this.dependency.map(d, d + d).unique() && {'a': this.name}.a == 'x' && this.dependency[0] in ['x']",
             "this.dependency.filter(d, d != '').size() == 1 // a comment",
             "optional.of(this.name).hasValue()",
+            "this.name + 'x' > 'y' && dyn(this.name) != 1 && this.public_dependency[0] > 1u && this.options == null",
         ] {
             assert_eq!(check(good), None, "{good}");
         }
@@ -279,13 +331,18 @@ mod tests {
             ("this.nam == ''", "has no field \"nam\""),
             ("has(this.nam)", "has no field \"nam\""),
             ("this.name.first == ''", "no fields"),
-            ("this.public_dependency.all(d, d.startsWith('a'))", "is no text"),
             ("that.name == ''", "no variable \"that\""),
             ("rule == 1", "no variable \"rule\""),
             ("size(this.name) > len(this.name)", "no function \"len\""),
             ("this.dependency.all(d, e > 1)", "no variable \"e\""),
             ("google.protobuf.Duration{seconds: 1} == this.name", "cannot be made"),
             ("this.dependency.all(d, d.x)", "no fields"),
+            ("this.name == 1", "a string and a number do not go together"),
+            ("this.dependency[0] + b'x' == b'y'", "a string and bytes"),
+            ("this.public_dependency.exists(d, d > 'x')", "a number and a string"),
+            ("this.public_dependency[0].startsWith('a')", "no string"),
+            ("has(this.options) == 1", "a bool and a number"),
+            ("now > 5", "a time and a number"),
         ] {
             let fault = check(bad).unwrap_or_default();
             assert!(fault.contains(told), "{bad}: {fault}");
