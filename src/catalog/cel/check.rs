@@ -37,8 +37,22 @@ pub(super) enum Sort {
     Time,
 }
 
-/// The variables that an expression sees, innermost last.
-type Scope<'e> = Vec<(&'e str, This)>;
+/// What an expression can do, and what it may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sound {
+    /// It copies a list for each element of a list: the library builds the result of `map` and `filter` so, and fetches
+    /// `this.list` so wherever it is named.
+    pub steep: bool,
+}
+
+/// Where in an expression one is.
+struct Scope<'e> {
+    /// The variables that can be named, innermost last.
+    variables: Vec<(&'e str, This)>,
+    /// How many comprehensions one is in.
+    depth: usize,
+    sound: Sound,
+}
 
 /// What can be called: the functions of the `cel` crate 0.13 (`Context::default`), those that prost-protovalidate 0.6 adds,
 /// and `dyn`, which is taken out before. Operators and what macros become are no names.
@@ -103,10 +117,10 @@ const OF_TEXT: &[&str] = &[
     "startsWith",
 ];
 
-/// The first thing that is wrong with an expression.
-pub(super) fn fault(expression: &str, this: &This) -> Option<Fault> {
+/// Looks at an expression; an error is the first thing that is wrong with it.
+pub(super) fn look(expression: &str, this: &This) -> Result<Sound, Fault> {
     if expression.trim().is_empty() {
-        return Some(Fault("the rule has no expression".into()));
+        return Err(Fault("the rule has no expression".into()));
     }
     // a panic of the parser is a mistake in the file, not the end of the process
     let program = match catch_unwind(AssertUnwindSafe(|| Program::compile(expression))) {
@@ -115,27 +129,32 @@ pub(super) fn fault(expression: &str, this: &This) -> Option<Fault> {
             let error = errors.errors.first();
             let (line, column) = error.map_or((0, 0), |error| error.pos);
             let text = error.map_or("the parser refuses it", |error| error.msg.trim());
-            return Some(Fault(format!("{text}, in line {line}, column {column} of the expression")));
+            return Err(Fault(format!("{text}, in line {line}, column {column} of the expression")));
         }
-        Err(_) => return Some(Fault("the parser fails over it".into())),
+        Err(_) => return Err(Fault("the parser fails over it".into())),
     };
-    let mut scope: Scope<'_> = vec![("this", this.clone()), ("now", This::Scalar(Sort::Time))];
+    let mut variables = vec![("this", this.clone()), ("now", This::Scalar(Sort::Time))];
     if matches!(this, This::Predefined) {
-        scope.extend([("rule", This::Unknown), ("rules", This::Unknown)]);
+        variables.extend([("rule", This::Unknown), ("rules", This::Unknown)]);
     }
-    type_of(program.expression(), &mut scope).err()
+    let mut scope = Scope { variables, depth: 0, sound: Sound::default() };
+    type_of(program.expression(), &mut scope).map(|_| scope.sound)
 }
 
 /// What an expression results in; an error if it cannot.
 fn type_of<'e>(expression: &'e IdedExpr, scope: &mut Scope<'e>) -> Result<This, Fault> {
     match &expression.expr {
         Expr::Ident(name) => {
-            let known = scope.iter().rev().find(|(known, _)| known == name);
-            known.map(|(_, what)| what.clone()).ok_or_else(|| Fault(format!("there is no variable {name:?}")))
+            let known = scope.variables.iter().rev().find(|(known, _)| known == name);
+            let what = known.map(|(_, what)| what.clone());
+            let what = what.ok_or_else(|| Fault(format!("there is no variable {name:?}")))?;
+            scope.sound.steep |= scope.depth > 0 && name == "this" && matches!(what, This::List(_) | This::Map(..));
+            Ok(what)
         }
         Expr::Literal(literal) => Ok(literal_type(literal)),
         Expr::Select(select) => {
             let field = type_of(&select.operand, scope)?.field(&select.field)?;
+            scope.sound.steep |= scope.depth > 0 && !matches!(field, This::Scalar(_)) && is_from_this(&select.operand);
             Ok(if select.test { This::Scalar(Sort::Bool) } else { field })
         }
         Expr::Call(call) => call_type(call, scope),
@@ -150,13 +169,17 @@ fn type_of<'e>(expression: &'e IdedExpr, scope: &mut Scope<'e>) -> Result<This, 
         Expr::Comprehension(each) => {
             let range = type_of(&each.iter_range, scope)?;
             type_of(&each.accu_init, scope)?;
-            let outside = scope.len();
-            scope.push((&each.accu_var, This::Unknown));
-            scope.push((&each.iter_var, range.item()));
-            scope.extend(each.iter_var2.iter().map(|name| (name.as_str(), This::Unknown)));
+            // only `map` and `filter` gather a list
+            scope.sound.steep |= matches!(each.accu_init.expr, Expr::List(_));
+            let outside = scope.variables.len();
+            scope.depth += 1;
+            scope.variables.push((&each.accu_var, This::Unknown));
+            scope.variables.push((&each.iter_var, range.item()));
+            scope.variables.extend(each.iter_var2.iter().map(|name| (name.as_str(), This::Unknown)));
             let inside = [&each.loop_cond, &each.loop_step, &each.result];
             let checked = inside.into_iter().try_for_each(|part| type_of(part, scope).map(drop));
-            scope.truncate(outside);
+            scope.variables.truncate(outside);
+            scope.depth -= 1;
             checked.map(|()| This::Unknown)
         }
         // the cel crate has none, and panics
@@ -201,6 +224,15 @@ fn literal_type(literal: &LiteralValue) -> This {
         LiteralValue::Bytes(_) => Sort::Bytes,
         LiteralValue::Null => return This::Unknown,
     })
+}
+
+/// Whether an operand is `this`, or a field of it.
+fn is_from_this(operand: &IdedExpr) -> bool {
+    match &operand.expr {
+        Expr::Ident(name) => name == "this",
+        Expr::Select(select) => is_from_this(&select.operand),
+        _ => false,
+    }
 }
 
 fn entry_type<'e>(entry: &'e IdedEntryExpr, scope: &mut Scope<'e>) -> Result<(), Fault> {
@@ -304,7 +336,26 @@ mod tests {
         let pool = DescriptorPool::global();
         // FileDescriptorProto has lists of messages and a message, all of protobuf's own names
         let this = pool.get_message_by_name("google.protobuf.FileDescriptorProto").unwrap();
-        fault(expression, &This::Message(this)).map(|Fault(text)| text)
+        look(expression, &This::Message(this)).err().map(|Fault(text)| text)
+    }
+
+    #[test]
+    fn expressions_that_copy_lists_are_known() {
+        let pool = DescriptorPool::global();
+        let this = This::Message(pool.get_message_by_name("google.protobuf.FileDescriptorProto").unwrap());
+        for (expression, steep) in [
+            ("this.dependency.all(d, d != this.name)", false),
+            ("this.message_type.all(m, m.field.exists(f, f.name == m.name))", false),
+            ("this.dependency.size() > 1 && 'a' in this.dependency", false),
+            ("this.dependency.map(d, d).size() > 1", true),
+            ("this.dependency.filter(d, d != '').size() > 1", true),
+            ("this.dependency.all(d, d in this.dependency)", true),
+        ] {
+            assert_eq!(look(expression, &this), Ok(Sound { steep }), "{expression}");
+        }
+        let list = This::List(Box::new(This::Scalar(Sort::Number)));
+        assert_eq!(look("this.all(a, this.exists_one(b, a == b))", &list), Ok(Sound { steep: true }));
+        assert_eq!(look("this.all(a, a > 1)", &list), Ok(Sound::default()));
     }
 
     #[test]
@@ -351,7 +402,7 @@ mod tests {
 
     #[test]
     fn predefined_rules_see_the_rule() {
-        assert_eq!(fault("this > rule && this < rules.gt", &This::Predefined), None);
-        assert!(fault("rul", &This::Predefined).is_some());
+        assert_eq!(look("this > rule && this < rules.gt", &This::Predefined), Ok(Sound::default()));
+        assert!(look("rul", &This::Predefined).is_err());
     }
 }

@@ -6,10 +6,10 @@
 //!
 //! At run time a message of a type that reaches a rule is decoded into a `DynamicMessage`, then judged. That is dear: some
 //! microseconds for a small message, and time and memory in proportion to its length times the fields of its types; it is
-//! counted before, and too much is refused. What an expression itself does with a list of the peer's is its author's
-//! matter (`this.items.all(a, this.items.all(b, ...))`; `map` and `filter` copy their result for each element, so they are
-//! quadratic as well), as are patterns that come from the peer; each `matches` compiles its pattern anew. Bound lists by
-//! `max_items`.
+//! counted before, and too much is refused. Where an expression copies a list for each element of one (`map` and `filter`
+//! do, and `this.items.all(a, a in this.items)`), much less is too much. What it does beyond that is its author's matter:
+//! a list looked through for each element of each element, a pattern that comes from the peer; each `matches` compiles its
+//! pattern anew. Bound lists by `max_items`.
 //!
 //! Where the library (0.6, with cel 0.13) departs from CEL: `size` of a string counts bytes; an unset message of a
 //! well-known type is not its zero (nor a wrapper `null`), and one below an unset message has no fields: an expression that
@@ -47,7 +47,11 @@ use rewrite::{Found, Rule};
 const MAX_VIOLATIONS: usize = 100;
 
 /// A message that becomes more values than this is not judged. A value takes some hundred bytes for a moment.
-const MAX_VALUES: usize = 500_000;
+const MAX_VALUES: usize = 200_000;
+
+/// A message with more places than this at which a rule may be broken is not judged if its type reaches an expression that
+/// copies a list for each of a list's elements.
+const MAX_STEEP_PLACES: usize = 2_000;
 
 /// In a message with more places than this at which a rule may be broken, the first violation is the only one told: the
 /// library keeps about a kilobyte for each.
@@ -67,7 +71,11 @@ pub struct CelRules {
 enum Reach {
     /// No rule, nor in anything that it holds.
     Nothing,
-    Rules(MessageDescriptor),
+    Rules {
+        descriptor: MessageDescriptor,
+        /// Places in a message that can be judged.
+        most: usize,
+    },
     /// A rule that does not compile: its number.
     Broken(usize),
 }
@@ -109,14 +117,17 @@ impl CelRules {
         let pool = reduced(linked, &found, |name| {
             schema.find(name).and_then(|id| speaks.get(id.0 as usize)).is_some_and(Option::is_some)
         })?;
-        let reach: Box<[Reach]> = schema
-            .messages
-            .iter()
-            .zip(speaks.iter().zip(&spoilt))
-            .map(|(message, reached)| match reached {
+        let steep = closure(schema, |name| found.steep.contains(name).then_some(MAX_STEEP_PLACES));
+        let rules = |name: &str, most: Option<usize>| match pool.get_message_by_name(name) {
+            Some(descriptor) => Reach::Rules { descriptor, most: most.unwrap_or(usize::MAX) },
+            None => Reach::Nothing,
+        };
+        let reach: Box<[Reach]> = (0..)
+            .zip(&schema.messages)
+            .map(|(at, message): (usize, _)| match (speaks[at], spoilt[at]) {
                 (None, _) => Reach::Nothing,
-                (Some(_), Some(broken)) => Reach::Broken(*broken),
-                (Some(_), None) => pool.get_message_by_name(&message.name).map_or(Reach::Nothing, Reach::Rules),
+                (Some(_), Some(broken)) => Reach::Broken(broken),
+                (Some(_), None) => rules(&message.name, steep[at]),
             })
             .collect();
         let mut options = Vec::new();
@@ -124,7 +135,7 @@ impl CelRules {
             options.push(ValidatorOption::AdditionalDescriptorSetBytes(predefining(linked, &found)));
         }
         let descriptors = reach.iter().filter_map(|reach| match reach {
-            Reach::Rules(descriptor) => Some(descriptor.clone()),
+            Reach::Rules { descriptor, .. } => Some(descriptor.clone()),
             _ => None,
         });
         options.push(ValidatorOption::MessageDescriptors(descriptors.collect()));
@@ -147,9 +158,9 @@ impl CelRules {
     ///
     /// Blocks the thread for the time that the expressions take; see the module's head.
     pub fn evaluate(&self, id: MessageId, wire: &[u8]) -> Result<Vec<RuleViolation>, CelFailure> {
-        let descriptor = match self.reach.get(id.0 as usize) {
+        let (descriptor, most) = match self.reach.get(id.0 as usize) {
             None | Some(Reach::Nothing) => return Ok(Vec::new()),
-            Some(Reach::Rules(descriptor)) => descriptor,
+            Some(Reach::Rules { descriptor, most }) => (descriptor, *most),
             Some(Reach::Broken(rule)) => {
                 return Err(CelFailure::NotCompiled(self.rules.get(*rule).map(Rule::shown).unwrap_or_default()));
             }
@@ -157,6 +168,9 @@ impl CelRules {
         let cost = self.prices.of(id.0, wire);
         if cost.values > MAX_VALUES {
             return Err(CelFailure::TooLarge { values: cost.values, limit: MAX_VALUES });
+        }
+        if cost.places > most {
+            return Err(CelFailure::TooLarge { values: cost.places, limit: most });
         }
         let message = DynamicMessage::decode(descriptor.clone(), wire)
             .map_err(|error| CelFailure::run_time(&format!("the message cannot be decoded: {error}")))?;
@@ -181,7 +195,7 @@ impl CelRules {
     fn compile_all(&self, schema: &Schema) -> Result<(), Vec<Mistake>> {
         let mut mistakes = Vec::new();
         for (id, reach) in (0..).map(MessageId).zip(&self.reach) {
-            let Reach::Rules(descriptor) = reach else { continue };
+            let Reach::Rules { descriptor, .. } = reach else { continue };
             match self.evaluate(id, &[]) {
                 // the type that is embedded has its own turn
                 Err(CelFailure::NotCompiled(text)) if !text.contains("failed to compile embedded type") => {

@@ -13,7 +13,7 @@ use super::super::editions::{self, Overrides};
 use super::super::records::{Damaged, Records, Value};
 use super::super::schema::Schema;
 use super::super::unit::{file_tag, without};
-use super::check::{Fault, This, fault};
+use super::check::{Fault, This, look};
 use super::dynamic::without_dyn;
 use super::tag;
 use crate::wire::{put_bytes, put_uint};
@@ -37,6 +37,8 @@ pub(super) struct Rule {
     pub owner: Box<str>,
     /// What is wrong with it.
     pub fault: Option<Box<str>>,
+    /// See [`Sound::steep`](super::check::Sound).
+    pub steep: bool,
 }
 
 /// A rule with a fault, and where it stands.
@@ -69,6 +71,8 @@ pub(super) struct Found {
     pub speaking: HashSet<String>,
     /// Those of them with a broken rule, and the index of one.
     pub spoilt: HashMap<String, usize>,
+    /// Those of them with a rule of which the cost grows with the square of the message.
+    pub steep: HashSet<String>,
     /// Rewritten files, by their index in [`Linked::units`].
     pub files: Vec<Vec<u8>>,
     /// Whether the file declares a predefined rule, likewise.
@@ -82,6 +86,7 @@ struct Predefined {
     needs_rules: bool,
     /// The index of a broken rule of it.
     broken: Option<usize>,
+    steep: bool,
 }
 
 struct Rewriter<'a> {
@@ -242,7 +247,10 @@ impl Rewriter<'_> {
             for (i, rule) in rules.iter().enumerate() {
                 let site = context.site(self.unit, PREDEFINED, vec![number::PREDEFINED_CEL, i as u32]);
                 let (number, rule) = self.rule(rule, &context, site, &This::Predefined)?;
-                entry.needs_rules |= self.found.rules.get(number).is_some_and(|rule| rule.expression.contains("rules"));
+                if let Some(rule) = self.found.rules.get(number) {
+                    entry.needs_rules |= rule.expression.contains("rules");
+                    entry.steep |= rule.steep;
+                }
                 put_bytes(&mut out, number::PREDEFINED_CEL, &rule);
             }
             entry.broken = self.found.broken.get(before).map(|broken| broken.rule);
@@ -445,6 +453,9 @@ impl Rewriter<'_> {
             needs_rules |= predefined.needs_rules;
             used.extend_from_slice(record.whole);
             self.found.speaking.insert(context.message.to_owned());
+            if predefined.steep {
+                self.found.steep.insert(context.message.to_owned());
+            }
             if let Some(broken) = predefined.broken {
                 self.found.spoilt.insert(context.message.to_owned(), broken);
             }
@@ -476,6 +487,7 @@ impl Rewriter<'_> {
             expression: string(bytes, number::EXPRESSION)?.into(),
             owner: context.owner.into(),
             fault: None,
+            steep: false,
         };
         let mut out = Vec::new();
         put_bytes(&mut out, number::EXPRESSION, without_dyn(&rule.expression).as_bytes());
@@ -487,11 +499,17 @@ impl Rewriter<'_> {
     /// Adds a rule to the list, and judges its expression.
     fn note(&mut self, mut rule: Rule, context: &Context<'_>, site: Site, this: &This) -> usize {
         let number = self.found.rules.len();
-        rule.fault = fault(&rule.expression, this).map(|Fault(text)| text.into());
-        let is_broken = rule.fault.is_some();
+        match look(&rule.expression, this) {
+            Ok(sound) => rule.steep = sound.steep,
+            Err(Fault(text)) => rule.fault = Some(text.into()),
+        }
+        let (is_broken, steep) = (rule.fault.is_some(), rule.steep);
         self.found.rules.push(rule);
         if !context.message.is_empty() {
             self.found.speaking.insert(context.message.to_owned());
+            if steep {
+                self.found.steep.insert(context.message.to_owned());
+            }
         }
         if is_broken {
             self.found.broken.push(Broken { rule: number, site });
@@ -515,7 +533,13 @@ impl Rule {
     /// One of `cel_expression`: it is its own id.
     fn bare(expression: &[u8], context: &Context<'_>) -> Rule {
         let expression: Box<str> = String::from_utf8_lossy(expression).into();
-        Rule { id: expression.clone(), message: Box::default(), expression, owner: context.owner.into(), fault: None }
+        Rule {
+            id: expression.clone(),
+            message: Box::default(),
+            expression,
+            owner: context.owner.into(),
+            ..Rule::default()
+        }
     }
 }
 

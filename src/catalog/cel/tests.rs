@@ -484,6 +484,24 @@ fn many_violations_are_told_in_part() {
 }
 
 #[test]
+fn lists_that_are_copied_over_and_over_are_kept_short() {
+    let loaded = load_text(
+        r#"message Outer { Inner inner = 1; }
+        message Inner { repeated int32 list = 1 [(buf.validate.field).cel_expression = "this.map(i, i + 1).unique()"]; }"#,
+    );
+    let schema = &loaded.catalog.schema;
+    let with = |count: usize| {
+        let (mut inner, mut outer) = (Vec::new(), Vec::new());
+        put_bytes(&mut inner, 1, &vec![0; count]);
+        put_bytes(&mut outer, 1, &inner);
+        schema.cel.as_ref().unwrap().evaluate(schema.find("t.Outer").unwrap(), &outer)
+    };
+    assert_eq!(with(100).map(|violations| violations.len()), Ok(1));
+    let places = MAX_STEEP_PLACES + 3;
+    assert_eq!(with(MAX_STEEP_PLACES + 1), Err(CelFailure::TooLarge { values: places, limit: MAX_STEEP_PLACES }));
+}
+
+#[test]
 fn the_price_of_a_message_is_that_of_all_that_it_becomes() {
     let loaded = load_text(
         r#"message M {
