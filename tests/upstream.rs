@@ -115,7 +115,7 @@ async fn listener() -> (TcpListener, String) {
 
 /// No test waits longer.
 async fn bounded<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test takes too long")
+    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test takes too long")
 }
 
 async fn until(what: &str, mut is: impl FnMut() -> bool) {
