@@ -66,8 +66,8 @@ impl Fault {
         self
     }
 
-    pub(super) fn within(mut self: Box<Self>, name: impl Into<String>) -> Box<Fault> {
-        self.path.push(Step::Name(name.into()));
+    pub(super) fn within(mut self: Box<Self>, name: impl AsRef<str>) -> Box<Fault> {
+        self.path.push(Step::Name(shown(name.as_ref())));
         self
     }
 
@@ -76,8 +76,8 @@ impl Fault {
         self
     }
 
-    pub(super) fn key(mut self: Box<Self>, key: impl Into<String>) -> Box<Fault> {
-        self.path.push(Step::Key(key.into()));
+    pub(super) fn key(mut self: Box<Self>, key: impl AsRef<str>) -> Box<Fault> {
+        self.path.push(Step::Key(shown(key.as_ref())));
         self
     }
 
@@ -111,6 +111,15 @@ impl Fault {
 
     pub(super) fn in_wire(self) -> BadWire {
         BadWire { field: self.path(), reason: self.what }
+    }
+}
+
+/// As much of a name or a key as is told: they may be the peer's, and of any length.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 200;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Wire bytes to JSON text, by the message table.
 //!
-//! One pass in wire order, which is right as long as each field comes in one run, no oneof changes its member and no
-//! map repeats a key. Otherwise what comes later would have to change what is written already: then all that is
-//! written is dropped and the message is printed again *carefully*, each (nested) message regrouped by field first. One flag for
+//! One pass in wire order, which is right as long as each field comes in one run, no oneof changes its member, no
+//! map repeats a key and all of it can be shown. Otherwise what comes later might change what is written already: then all
+//! that is written is dropped and the message is printed again *carefully*, each (nested) message regrouped by field first. One flag for
 //! the whole message rather than a retry where it happens: with retries inside retries a message nested n deep would
 //! cost 2^n.
 
 use super::fault::{BadWire, Fault};
 use super::key_set::{KeySet, Seen};
-use super::regroup::{Group, regroup};
+use super::regroup::{Group, Groups, Parts, Value, check_parts};
 use super::{MAX_DEPTH, PrintOptions, indent::indent, number, text};
 use crate::catalog::{EnumForm, EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 use crate::wire::{Cursor, Malformed, Piece, plain_ascii, special, unzigzag};
@@ -17,6 +17,10 @@ use crate::wire::{Cursor, Malformed, Piece, plain_ascii, special, unzigzag};
 ///
 /// Fields come in wire order. Unknown fields, and known ones of another wire type, are left out, as protobuf's readers
 /// treat them. Strings that are not UTF-8, Timestamps and Durations out of range and the like have no JSON form and fail.
+///
+/// How much text n bytes make depends on the schema: a packed bool is six characters, a number of an enum its name and three, an
+/// empty message with `print_unset` all of its fields. Beside three times that text (`out` as it grows) printing never
+/// holds more than 20 n bytes and 16 KiB, and next to nothing if the fields come in order (`tests/allocation.rs`).
 pub fn wire_to_json(
     schema: &Schema,
     message: MessageId,
@@ -25,7 +29,12 @@ pub fn wire_to_json(
     out: &mut Vec<u8>,
 ) -> Result<(), BadWire> {
     out.reserve(wire.len() * 5 / 2 + 64);
-    print(schema, options, out, |printer, out| printer.message(message, wire, out, 0))
+    print(schema, options, out, |printer, out| {
+        if printer.careful {
+            check_parts(schema, schema.message(message), wire, 0).map_err(Stop::Bad)?;
+        }
+        printer.message(message, wire, out, 0)
+    })
 }
 
 /// Prints one field of an encoded message, for `response_body`: an array, object or value; of an absent field its zero
@@ -44,8 +53,12 @@ pub fn wire_to_json_field(
     };
     out.reserve(wire.len() * 5 / 2 + 64);
     print(schema, options, out, |printer, out| {
-        let groups = regroup(schema, table, wire)?;
-        match groups.iter().find(|group| group.index == field) {
+        let groups = Groups::of(schema, table, Parts::Whole(wire))?;
+        let group = groups.find(field);
+        if printer.careful || group.is_some_and(|group| group.values.len() > 1) {
+            check_parts(schema, table, wire, 0).map_err(Stop::Bad)?;
+        }
+        match group {
             Some(group) => printer.group(found, group, out, 0).map_err(|stop| stop.within(found)),
             None => {
                 printer.absent(found, out);
@@ -62,19 +75,18 @@ fn print(
     run: impl Fn(&Printer<'_>, &mut Vec<u8>) -> Result<(), Stop>,
 ) -> Result<(), BadWire> {
     let start = out.len();
-    let mut printed = run(&Printer { schema, options, careful: false }, out);
-    if let Err(Stop::OutOfOrder) = printed {
+    if let Err(first) = run(&Printer { schema, options, careful: false }, out) {
+        // What JSON cannot show may be replaced by what comes later, so that a mistake stands only if this finds one too.
         out.truncate(start);
-        printed = run(&Printer { schema, options, careful: true }, out);
+        run(&Printer { schema, options, careful: true }, out).map_err(|second| {
+            out.truncate(start);
+            match (first, second) {
+                (Stop::Bad(fault), _) | (Stop::OutOfOrder, Stop::Bad(fault)) => fault.in_wire(),
+                // Careful printing never stops for order; if it did, an error is the only honest answer.
+                _ => Fault::new("the fields cannot be brought into order").in_wire(),
+            }
+        })?;
     }
-    printed.map_err(|stop| {
-        out.truncate(start);
-        match stop {
-            Stop::Bad(fault) => fault.in_wire(),
-            // Careful printing never stops for order; if it did, an error is the only honest answer.
-            Stop::OutOfOrder => Fault::new("the fields cannot be brought into order").in_wire(),
-        }
-    })?;
     if options.indent > 0 {
         indent(out, start, options.indent);
     }
@@ -157,10 +169,30 @@ impl<'a> Printer<'a> {
         }
         let message = self.schema.message(id);
         if message.known != Known::None {
-            return self.known(message, bytes, out, depth);
+            return self.known(message, Parts::Whole(bytes), out, depth);
         }
         out.push(b'{');
         self.members(message, bytes, out, depth, true)?;
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// Prints the JSON form of a message that came in several parts.
+    fn merged_message(
+        &self,
+        message: &'a Message,
+        parts: Parts<'_, '_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<(), Stop> {
+        if depth > MAX_DEPTH {
+            return Err(Stop::bad("nested deeper than 100 levels"));
+        }
+        if message.known != Known::None {
+            return self.known(message, parts, out, depth);
+        }
+        out.push(b'{');
+        self.by_group(message, parts, out, depth, true)?;
         out.push(b'}');
         Ok(())
     }
@@ -175,7 +207,7 @@ impl<'a> Printer<'a> {
         first: bool,
     ) -> Result<(), Stop> {
         if self.careful {
-            self.by_group(message, bytes, out, depth, first)
+            self.by_group(message, Parts::Whole(bytes), out, depth, first)
         } else {
             self.in_order(message, bytes, out, depth, first)
         }
@@ -265,7 +297,7 @@ impl<'a> Printer<'a> {
                     return Ok(());
                 }
                 object.begin(index, field.oneof, out)?;
-                if !(elides && bits == 0) {
+                if !(elides && narrow(kind, bits) == 0) {
                     self.next_key(field, object, out);
                     self.scalar(kind, bits, out);
                 }
@@ -339,6 +371,9 @@ impl<'a> Printer<'a> {
                 out.push(b',');
             }
             self.value(kind, piece, out, depth)?;
+        } else if !self.careful {
+            // If there is no other element, there is no list.
+            return Err(Stop::OutOfOrder);
         }
         Ok(())
     }
@@ -359,7 +394,7 @@ impl<'a> Printer<'a> {
         }
         let value = entry.value.unwrap_or_default();
         if !shows(self.schema, value_field.kind, value.bits) {
-            return Ok(());
+            return Err(Stop::OutOfOrder);
         }
         self.entry_key(key_field.kind, &entry.key, out);
         self.value(value_field.kind, &value, out, depth + 1)
@@ -371,23 +406,24 @@ impl<'a> Printer<'a> {
         entry.ok_or_else(|| Stop::bad("the catalog's map has no key and value"))
     }
 
-    /// Reads an entry: of a key or value that comes twice the last counts, and message values that would have to be merged
-    /// stop a printer that is not careful.
+    /// Reads an entry: of a key or value that comes twice the last counts, which stops a printer that is not careful.
     pub(super) fn read_entry<'w>(
         &self,
         key_field: &Field,
         value_field: &Field,
         bytes: &'w [u8],
     ) -> Result<Entry<'w>, Stop> {
-        let (mut key, mut value) = (Piece::default(), None);
+        let (mut key, mut value) = (None, None);
         let mut cursor = Cursor::new(bytes);
         while !cursor.is_empty() {
             let tag = cursor.tag()?;
             let piece = cursor.piece(tag)?;
             if tag == key_field.tag {
-                key = piece;
+                if key.replace(piece).is_some() && !self.careful {
+                    return Err(Stop::OutOfOrder);
+                }
             } else if tag == value_field.tag {
-                if value.is_some() && !self.careful && value_field.kind.message().is_some() {
+                if value.is_some() && !self.careful {
                     return Err(Stop::OutOfOrder);
                 }
                 if shows(self.schema, value_field.kind, piece.bits) || value.is_none() {
@@ -395,6 +431,7 @@ impl<'a> Printer<'a> {
                 }
             }
         }
+        let key = key.unwrap_or_default();
         let key = match key_field.kind {
             Kind::String => Key::Text(utf8(key.bytes)?),
             // equal numbers are equal keys, whatever bits a sloppy writer has set above them
@@ -427,59 +464,64 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints each field's values together, after protobuf's rules for merging.
-    fn by_group(
+    pub(super) fn by_group(
         &self,
         message: &'a Message,
-        bytes: &[u8],
+        parts: Parts<'_, '_>,
         out: &mut Vec<u8>,
         depth: u32,
         first: bool,
     ) -> Result<(), Stop> {
-        let groups = regroup(self.schema, message, bytes)?;
+        let groups = Groups::of(self.schema, message, parts)?;
         let mut is_empty = first;
-        for group in &groups {
+        for group in groups.iter() {
             let Some(field) = message.field(group.index) else { continue };
-            let last = group.pieces.last().map_or(Piece::default(), |(_, piece)| *piece);
+            let last = group.values.last().map_or(Piece::default(), |value| value.piece);
             if field.label == Label::Singular && self.is_elided(field, &last) {
                 continue;
             }
+            let (start, was_empty) = (out.len(), is_empty);
             comma(&mut is_empty, out);
             self.key(field, out);
+            let value = out.len();
             self.group(field, group, out, depth).map_err(|stop| stop.within(field))?;
+            if field.label != Label::Singular && out.len() == value + 2 && !self.options.print_unset {
+                // all of it were numbers that a closed enum does not know
+                out.truncate(start);
+                is_empty = was_empty;
+            }
         }
         if self.options.print_unset {
-            let has = |index| groups.iter().any(|group| group.index == index);
-            self.unset(message, out, &mut is_empty, has);
+            self.unset(message, out, &mut is_empty, |index| groups.find(index).is_some());
         }
         Ok(())
     }
 
     /// Prints all values of one field: the array, the object, or the one value that they make.
-    pub(super) fn group(&self, field: &'a Field, group: &Group<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    fn group(&self, field: &'a Field, group: Group<'_, '_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         match field.label {
-            Label::Map => self.merged_map(field, group, out, depth),
+            Label::Map => self.merged_map(field, group.values, out, depth),
             Label::Repeated => {
                 out.push(b'[');
-                for (wire_type, piece) in &group.pieces {
-                    self.elements(field, *wire_type, piece, out, depth)?;
+                for value in group.values {
+                    self.elements(field, value.wire_type.into(), &value.piece, out, depth)?;
                 }
                 out.push(b']');
                 Ok(())
             }
-            Label::Singular => self.merged(field.kind, group, out, depth),
+            Label::Singular => self.merged(field.kind, group.values, out, depth),
         }
     }
 
     /// Prints the one value that several make: the last one, or all of them merged if they are messages.
-    pub(super) fn merged(&self, kind: Kind, group: &Group<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
-        match &*group.pieces {
-            // Encodings one behind the other are the encoding of the merged message (encoding guide, "Last One Wins").
-            [_, _, ..] if kind.message().is_some() => {
-                let bytes = group.pieces.iter().flat_map(|(_, piece)| piece.bytes).copied().collect::<Vec<u8>>();
-                self.value(kind, &Piece { bits: 0, bytes: &bytes }, out, depth)
+    pub(super) fn merged(&self, kind: Kind, values: &[Value<'_>], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        match (values, kind) {
+            ([_, _, ..], _) if !self.careful => Err(Stop::OutOfOrder),
+            ([_, _, ..], Kind::Message(id) | Kind::Group(id)) => {
+                self.merged_message(self.schema.message(id), Parts::Several(values), out, depth + 1)
             }
-            [.., (_, last)] => self.value(kind, last, out, depth),
-            [] => self.value(kind, &Piece::default(), out, depth),
+            ([.., last], _) => self.value(kind, &last.piece, out, depth),
+            ([], _) => self.value(kind, &Piece::default(), out, depth),
         }
     }
 
@@ -487,31 +529,27 @@ impl<'a> Printer<'a> {
     pub(super) fn merged_map(
         &self,
         field: &Field,
-        group: &Group<'_>,
+        values: &[Value<'_>],
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
         let (key_field, value_field) = self.entry_fields(field)?;
         let entry_message = field.kind.message().map(|id| self.schema.message(id));
-        let mut last = std::collections::HashMap::new();
-        for (position, (_, piece)) in group.pieces.iter().enumerate() {
-            let entry = self.read_entry(key_field, value_field, piece.bytes)?;
-            if shows(self.schema, value_field.kind, entry.value.unwrap_or_default().bits) {
-                last.insert(entry.key, position);
-            }
-        }
-        let mut kept: Vec<(usize, Key<'_>)> = last.into_iter().map(|(key, position)| (position, key)).collect();
-        kept.sort_unstable_by_key(|(position, _)| *position);
+        let mut keys = KeySet::new();
+        let counts = values.iter().rev().map(|value| {
+            let entry = self.read_entry(key_field, value_field, value.piece.bytes)?;
+            Ok(shows(self.schema, value_field.kind, entry.value.unwrap_or_default().bits) && keys.insert(entry.key))
+        });
+        let counts = counts.collect::<Result<Vec<bool>, Stop>>()?;
         out.push(b'{');
-        for (position, key) in kept {
-            let bytes = group.pieces.get(position).map_or(&[][..], |(_, piece)| piece.bytes);
-            let groups = entry_message.map_or(Ok(Vec::new()), |message| regroup(self.schema, message, bytes))?;
-            self.entry_key(key_field.kind, &key, out);
-            match groups.iter().find(|group| group.index == 1) {
-                Some(value) => self.merged(value_field.kind, value, out, depth + 1),
-                None => self.value(value_field.kind, &Piece::default(), out, depth + 1),
-            }
-            .map_err(|stop| stop.map(|fault| fault.key(key.shown())))?;
+        for (value, _) in values.iter().zip(counts.iter().rev()).filter(|(_, counts)| **counts) {
+            let entry = self.read_entry(key_field, value_field, value.piece.bytes)?;
+            let entry_parts = Parts::Whole(value.piece.bytes);
+            let groups = entry_message.map(|message| Groups::of(self.schema, message, entry_parts)).transpose()?;
+            self.entry_key(key_field.kind, &entry.key, out);
+            let parts = groups.as_ref().and_then(|groups| groups.find(1)).map_or(&[][..], |group| group.values);
+            self.merged(value_field.kind, parts, out, depth + 1)
+                .map_err(|stop| stop.map(|fault| fault.key(entry.key.shown())))?;
         }
         out.push(b'}');
         Ok(())
@@ -579,7 +617,7 @@ impl<'a> Printer<'a> {
         field.presence == Presence::Implicit
             && !self.options.print_unset
             && field.kind.message().is_none()
-            && piece.bits == 0
+            && narrow(field.kind, piece.bits) == 0
             && piece.bytes.is_empty()
     }
 
@@ -665,6 +703,15 @@ impl Key<'_> {
 fn comma(is_empty: &mut bool, out: &mut Vec<u8>) {
     if !std::mem::replace(is_empty, false) {
         out.push(b',');
+    }
+}
+
+/// A varint as its kind keeps it: of a 32-bit kind the low bits count, as to protobuf's readers.
+#[inline]
+fn narrow(kind: Kind, bits: u64) -> u64 {
+    match kind {
+        Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Enum(_) => bits & u64::from(u32::MAX),
+        _ => bits,
     }
 }
 

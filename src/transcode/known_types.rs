@@ -199,9 +199,13 @@ fn date_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// Reads a FieldMask's paths (`a.fooBar,b`) and writes them as its field 1. With `snake_too`, segments already in
-/// proto spelling are taken as they are: that is how they are written in query strings.
+/// proto spelling are taken as they are: that is how they are written in query strings. Commas without anything between
+/// them are empty paths, as to protobuf's C++, so that every mask that prints reads back; no text at all is no path.
 pub(super) fn read_field_mask(text: &str, snake_too: bool, out: &mut Vec<u8>) -> Option<()> {
-    for path in text.split(',').filter(|path| !path.is_empty()) {
+    if text.is_empty() {
+        return Some(());
+    }
+    for path in text.split(',') {
         put_varint(out, 0x0a);
         let at = open(out);
         for byte in path.bytes() {
@@ -326,6 +330,11 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(read_field_mask("fooBar.x,b", false, &mut out), Some(()));
         assert_eq!(out, b"\x0a\x09foo_bar.x\x0a\x01b");
+        let mut out = Vec::new();
+        assert_eq!(read_field_mask("a,,b,", false, &mut out), Some(()));
+        assert_eq!(out, b"\x0a\x01a\x0a\x00\x0a\x01b\x0a\x00");
+        assert_eq!(read_field_mask("", false, &mut out), Some(()));
+        assert_eq!(out.len(), 10);
         assert_eq!(text(|out| print_mask_path("foo_bar.x", out)).as_deref(), Some("fooBar.x"));
         assert_eq!(read_field_mask("foo_bar", false, &mut Vec::new()), None);
         assert_eq!(read_field_mask("foo_bar", true, &mut Vec::new()), Some(()));

@@ -4,66 +4,70 @@ use super::UnknownAny;
 use super::json_write::{Printer, Stop, print_text, utf8};
 use super::key_set::KeySet;
 use super::known_types::{Seconds, print_mask_path};
-use super::regroup::{Group, regroup};
-use super::{message_set, text};
+use super::regroup::{Groups, Parts, check_parts};
+use super::text;
 use crate::catalog::{Field, Kind, Known, Message};
-use crate::wire::{Cursor, Malformed, Piece};
+use crate::wire::{Malformed, Piece};
 
 // === impl Printer ===
 
 impl<'a> Printer<'a> {
     /// Prints the JSON form of a known type.
-    pub(super) fn known(&self, message: &'a Message, bytes: &[u8], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    pub(super) fn known(
+        &self,
+        message: &'a Message,
+        parts: Parts<'_, '_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<(), Stop> {
         match (message.known, &*message.fields) {
             (Known::Timestamp, _) => {
                 out.push(b'"');
-                seconds(bytes)?.print_timestamp(out).ok_or_else(|| Stop::bad("a timestamp out of range"))?;
+                seconds(parts)?.print_timestamp(out).ok_or_else(|| Stop::bad("a timestamp out of range"))?;
                 out.push(b'"');
                 Ok(())
             }
             (Known::Duration, _) => {
                 out.push(b'"');
-                seconds(bytes)?.print_duration(out).ok_or_else(|| Stop::bad("a duration out of range"))?;
+                seconds(parts)?.print_duration(out).ok_or_else(|| Stop::bad("a duration out of range"))?;
                 out.push(b'"');
                 Ok(())
             }
-            (Known::FieldMask, _) => field_mask(bytes, out),
+            (Known::FieldMask, _) => field_mask(parts, out),
             (Known::Wrapper, [value]) => {
-                let last = last_of(value, bytes)?.unwrap_or_default();
+                let last = self.last_of(value, parts)?.unwrap_or_default();
                 self.value(value.kind, &last, out, depth)
             }
-            (Known::Any, _) => self.any(bytes, out, depth),
-            (Known::Struct, [fields]) => self.structure(message, fields, bytes, out, depth),
-            (Known::ListValue, [values]) => self.list_value(values, bytes, out, depth),
-            (Known::Value, _) => self.free_value(message, bytes, out, depth),
+            (Known::Any, _) => self.any(parts, out, depth),
+            (Known::Struct, [fields]) => self.structure(message, fields, parts, out, depth),
+            (Known::ListValue, [values]) => self.list_value(values, parts, out, depth),
+            (Known::Value, _) => self.free_value(message, parts, out, depth),
             (Known::MessageSet, _) => {
                 out.push(b'{');
-                self.members(message, &message_set::from_items(bytes)?, out, depth, true)?;
+                self.by_group(message, parts, out, depth, true)?;
                 out.push(b'}');
                 Ok(())
             }
             // `Empty`; the others have been checked to have these very fields.
             _ => {
-                check_all(bytes)?;
+                parts.fields().try_for_each(|field| field.map(drop))?;
                 out.extend_from_slice(b"{}");
                 Ok(())
             }
         }
     }
 
-    fn any(&self, bytes: &[u8], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
-        let (mut url, mut value) = (&[][..], &[][..]);
-        let mut cursor = Cursor::new(bytes);
-        while !cursor.is_empty() {
-            let tag = cursor.tag()?;
-            let piece = cursor.piece(tag)?;
+    fn any(&self, parts: Parts<'_, '_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        let (mut url, mut value) = (None, &[][..]);
+        for field in parts.fields() {
+            let (tag, piece) = field?;
             match tag {
-                0x0a => url = piece.bytes,
+                0x0a if url.replace(piece.bytes).is_some() && !self.careful => return Err(Stop::OutOfOrder),
                 0x12 => value = piece.bytes,
                 _ => {}
             }
         }
-        let url = utf8(url)?;
+        let url = utf8(url.unwrap_or_default())?;
         if url.is_empty() && value.is_empty() {
             out.extend_from_slice(b"{}");
             return Ok(());
@@ -77,10 +81,13 @@ impl<'a> Printer<'a> {
                 if depth >= super::MAX_DEPTH {
                     return Err(Stop::bad("nested deeper than 100 levels"));
                 }
+                if self.careful {
+                    check_parts(self.schema, message, value, depth + 1).map_err(Stop::Bad)?;
+                }
                 match message.known {
                     Known::None => self.members(message, value, out, depth + 1, false)?,
                     Known::MessageSet => {
-                        self.members(message, &message_set::from_items(value)?, out, depth + 1, false)?;
+                        self.by_group(message, Parts::Whole(value), out, depth + 1, false)?;
                     }
                     Known::Empty => {}
                     _ => {
@@ -107,28 +114,25 @@ impl<'a> Printer<'a> {
         &self,
         message: &'a Message,
         fields: &'a Field,
-        bytes: &[u8],
+        parts: Parts<'_, '_>,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
         if self.careful {
-            let groups = regroup(self.schema, message, bytes)?;
-            return match groups.first() {
-                Some(group) => self.merged_map(fields, group, out, depth),
-                None => self.merged_map(fields, &Group { index: 0, pieces: Vec::new() }, out, depth),
-            };
+            let groups = Groups::of(self.schema, message, parts)?;
+            return self.merged_map(fields, groups.find(0).map_or(&[], |group| group.values), out, depth);
         }
         out.push(b'{');
         let mut keys = KeySet::new();
-        each_of(fields, bytes, |piece| self.entry(fields, piece.bytes, |key| keys.insert(key), out, depth))?;
+        each_of(fields, parts, |piece| self.entry(fields, piece.bytes, |key| keys.insert(key), out, depth))?;
         out.push(b'}');
         Ok(())
     }
 
-    fn list_value(&self, values: &'a Field, bytes: &[u8], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    fn list_value(&self, values: &'a Field, parts: Parts<'_, '_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         out.push(b'[');
         let mut index = 0;
-        each_of(values, bytes, |piece| {
+        each_of(values, parts, |piece| {
             if index > 0 {
                 out.push(b',');
             }
@@ -139,15 +143,31 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
+    /// The value that counts of a field of which there should be one.
+    fn last_of<'w>(&self, field: &Field, parts: Parts<'_, 'w>) -> Result<Option<Piece<'w>>, Stop> {
+        let mut last = None;
+        each_of(field, parts, |piece| match last.replace(piece) {
+            Some(_) if !self.careful => Err(Stop::OutOfOrder),
+            _ => Ok(()),
+        })?;
+        Ok(last)
+    }
+
     /// A `google.protobuf.Value`: whichever of its members is set, bare. None at all is printed as null.
-    fn free_value(&self, message: &'a Message, bytes: &[u8], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    fn free_value(
+        &self,
+        message: &'a Message,
+        parts: Parts<'_, '_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<(), Stop> {
         if self.careful {
-            let groups = regroup(self.schema, message, bytes)?;
-            let member = groups.first().and_then(|group| Some((message.field(group.index)?, group)));
+            let groups = Groups::of(self.schema, message, parts)?;
+            let member = groups.iter().next().and_then(|group| Some((message.field(group.index)?, group)));
             return match member {
                 Some((field, group)) => {
-                    finite(field, group.pieces.last().map_or(0, |(_, piece)| piece.bits))?;
-                    self.merged(field.kind, group, out, depth)
+                    finite(field, group.values.last().map_or(0, |value| value.piece.bits))?;
+                    self.merged(field.kind, group.values, out, depth)
                 }
                 None => {
                     out.extend_from_slice(b"null");
@@ -156,10 +176,8 @@ impl<'a> Printer<'a> {
             };
         }
         let mut set: Option<(&Field, Piece<'_>)> = None;
-        let mut cursor = Cursor::new(bytes);
-        while !cursor.is_empty() {
-            let tag = cursor.tag()?;
-            let piece = cursor.piece(tag)?;
+        for found in parts.fields() {
+            let (tag, piece) = found?;
             if let Some((_, field)) = message.field_by_number(tag >> 3)
                 && tag == field.tag
             {
@@ -193,13 +211,11 @@ fn finite(field: &Field, bits: u64) -> Result<(), Stop> {
 /// Calls back for each value of this field; other fields are skipped.
 fn each_of<'w>(
     field: &Field,
-    bytes: &'w [u8],
+    parts: Parts<'_, 'w>,
     mut each: impl FnMut(Piece<'w>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let tag = cursor.tag()?;
-        let piece = cursor.piece(tag)?;
+    for found in parts.fields() {
+        let (tag, piece) = found?;
         if tag == field.tag {
             each(piece)?;
         }
@@ -207,31 +223,11 @@ fn each_of<'w>(
     Ok(())
 }
 
-fn last_of<'w>(field: &Field, bytes: &'w [u8]) -> Result<Option<Piece<'w>>, Stop> {
-    let mut last = None;
-    each_of(field, bytes, |piece| {
-        last = Some(piece);
-        Ok(())
-    })?;
-    Ok(last)
-}
-
-fn check_all(bytes: &[u8]) -> Result<(), Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let tag = cursor.tag()?;
-        cursor.piece(tag)?;
-    }
-    Ok(())
-}
-
 /// The two fields of a Timestamp or a Duration.
-fn seconds(bytes: &[u8]) -> Result<Seconds, Malformed> {
+fn seconds(parts: Parts<'_, '_>) -> Result<Seconds, Malformed> {
     let mut read = Seconds::default();
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let tag = cursor.tag()?;
-        let piece = cursor.piece(tag)?;
+    for field in parts.fields() {
+        let (tag, piece) = field?;
         match tag {
             0x08 => read.seconds = piece.bits as i64,
             0x10 => read.nanos = piece.bits as i32,
@@ -241,14 +237,12 @@ fn seconds(bytes: &[u8]) -> Result<Seconds, Malformed> {
     Ok(read)
 }
 
-fn field_mask(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
-    let mut paths = Vec::with_capacity(bytes.len());
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let tag = cursor.tag()?;
-        let piece = cursor.piece(tag)?;
+fn field_mask(parts: Parts<'_, '_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    let (mut paths, mut is_first) = (Vec::new(), true);
+    for field in parts.fields() {
+        let (tag, piece) = field?;
         if tag == 0x0a {
-            if !paths.is_empty() {
+            if !std::mem::take(&mut is_first) {
                 paths.push(b',');
             }
             print_mask_path(utf8(piece.bytes)?, &mut paths)

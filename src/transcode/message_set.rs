@@ -1,19 +1,20 @@
 //! `option message_set_wire_format`: messages that hold nothing but extensions, encoded in a way that predates them.
 //!
 //! `group Item = 1 { required int32 type_id = 2; required string message = 3; }` for each extension; in JSON an object
-//! as any other. Both directions turn these items from and into plain fields, and let the tables do the rest: such
-//! messages are rare, and the two ways stay one.
+//! as any other. Reading, plain fields are turned into these items; printing, the items are values among others
+//! ([`super::regroup`]).
 
+use super::regroup::Parts;
 use crate::wire::{Cursor, Malformed, put_bytes, put_uint, put_varint};
 
 /// The tags of an item, and of what is in it.
-const ITEM: u32 = 1 << 3 | 3;
+pub(super) const ITEM: u32 = 1 << 3 | 3;
 const END: u32 = 1 << 3 | 4;
 const TYPE_ID: u32 = 2 << 3;
 const MESSAGE: u32 = 3 << 3 | 2;
 
 /// Field numbers end below this (encoding guide); the type ids of items may be larger, but no field of ours is.
-const NUMBERS: u64 = 1 << 29;
+const NUMBERS: u32 = 1 << 29;
 
 /// Writes length-delimited fields as items.
 pub(super) fn to_items(fields: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
@@ -29,73 +30,52 @@ pub(super) fn to_items(fields: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed
     Ok(())
 }
 
-/// The fields that a message set's items stand for, in their order; fields beside the items stay as they are, as in
-/// protobuf's readers. Items without a type are left out.
-pub(super) fn from_items(wire: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut fields = Vec::with_capacity(wire.len());
-    let mut cursor = Cursor::new(wire);
-    while !cursor.is_empty() {
-        let before = cursor.remaining();
-        let tag = cursor.tag()?;
-        let piece = cursor.piece(tag)?;
-        if tag == ITEM {
-            item(piece.bytes, &mut fields)?;
-        } else {
-            let whole = wire.len() - before..wire.len() - cursor.remaining();
-            fields.extend_from_slice(wire.get(whole).unwrap_or_default());
+/// What an item holds, with the number of the extension that it belongs to; the two may come in either order, and contents
+/// one behind the other are the merged message. Nothing of an item without a type.
+pub(super) fn contents(item: &[u8]) -> Result<impl Iterator<Item = (u32, &[u8])>, Malformed> {
+    let mut number = 0;
+    for field in Parts::Whole(item).fields() {
+        let (tag, piece) = field?;
+        if tag == TYPE_ID {
+            number = piece.bits;
         }
     }
-    Ok(fields)
-}
-
-/// One item, whose two fields may come in either order. Encodings behind one another are the merged message.
-fn item(bytes: &[u8], fields: &mut Vec<u8>) -> Result<(), Malformed> {
-    let (mut number, mut content) = (0, Vec::new());
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let tag = cursor.tag()?;
-        let piece = cursor.piece(tag)?;
-        match tag {
-            TYPE_ID => number = piece.bits,
-            MESSAGE => content.extend_from_slice(piece.bytes),
-            _ => {}
-        }
-    }
-    match u32::try_from(number) {
-        Ok(number @ 1..) if u64::from(number) < NUMBERS => put_bytes(fields, number, &content),
-        _ => {}
-    }
-    Ok(())
+    let number = u32::try_from(number).ok().filter(|number| (1..NUMBERS).contains(number));
+    let pieces = Parts::Whole(item).fields().flatten();
+    Ok(pieces.filter_map(move |(tag, piece)| Some((number.filter(|_| tag == MESSAGE)?, piece.bytes))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(item: &[u8]) -> Option<Vec<(u32, &[u8])>> {
+        contents(item).ok().map(Iterator::collect)
+    }
+
     #[test]
-    fn items_and_fields_are_turned_into_one_another() {
-        let items = b"\x0b\x10\x64\x1a\x02\x08\x01\x0c\x0b\x10\x65\x1a\x00\x0c";
-        let fields = b"\xa2\x06\x02\x08\x01\xaa\x06\x00";
-        assert_eq!(from_items(items).as_deref(), Ok(&fields[..]));
+    fn fields_are_written_as_items() {
         let mut out = Vec::new();
-        assert_eq!(to_items(fields, &mut out), Ok(()));
-        assert_eq!(out, items);
+        assert_eq!(to_items(b"\xa2\x06\x02\x08\x01\xaa\x06\x00", &mut out), Ok(()));
+        assert_eq!(out, b"\x0b\x10\x64\x1a\x02\x08\x01\x0c\x0b\x10\x65\x1a\x00\x0c");
     }
 
     #[test]
     fn items_are_read_in_any_order_and_odd_ones_left_out() {
-        for (items, fields) in [
-            (&b"\x0b\x1a\x01a\x10\x64\x1a\x01b\x0c"[..], &b"\xa2\x06\x02ab"[..]),
-            (b"\xa2\x06\x01a", b"\xa2\x06\x01a"),
-            (b"\x0b\x1a\x01a\x0c", b""),
-            (b"\x0b\x10\x00\x1a\x01a\x0c", b""),
-            (b"\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x1a\x01a\x0c", b""),
-            (b"\x0b\x10\x80\x80\x80\x80\x02\x1a\x01a\x0c", b""),
+        assert_eq!(read(b"\x10\x64\x1a\x01a"), Some(vec![(100, &b"a"[..])]));
+        assert_eq!(read(b"\x1a\x01a\x10\x64\x1a\x01b"), Some(vec![(100, &b"a"[..]), (100, b"b")]));
+        for item in [
+            &b""[..],
+            b"\x10\x64",
+            b"\x1a\x01a",
+            b"\x10\x00\x1a\x01a",
+            b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x1a\x01a",
+            b"\x10\x80\x80\x80\x80\x02\x1a\x01a",
         ] {
-            assert_eq!(from_items(items).as_deref(), Ok(fields), "{items:x?}");
+            assert_eq!(read(item), Some(Vec::new()), "{item:x?}");
         }
-        for cut in [&b"\x0b\x10\x64\x1a\x02a\x0c"[..], b"\x0b\x10\x64", b"\x0b\x0b\x0c", b"\xa2\x06\x02a"] {
-            assert!(from_items(cut).is_err(), "{cut:x?}");
+        for cut in [&b"\x10\x64\x1a\x02a"[..], b"\x10\x80", b"\x0b"] {
+            assert_eq!(read(cut), None, "{cut:x?}");
         }
     }
 }

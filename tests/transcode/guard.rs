@@ -8,7 +8,8 @@ use transom::catalog::{Kind, Label, MessageId, Schema, UnknownNumbers};
 use transom::transcode::{GuardOptions, Rule, Violation, guard};
 use transom::wire::Cursor;
 
-use super::{Both, case, few, tape};
+use super::{case, few, tape};
+use crate::dynamic::Both;
 use crate::tape::Tape;
 
 const STRICT: GuardOptions = GuardOptions {
@@ -21,8 +22,7 @@ const STRICT: GuardOptions = GuardOptions {
 };
 
 fn judge(both: &Both, wire: &[u8], options: &GuardOptions) -> Result<u64, Violation> {
-    let id = both.schema.find(both.descriptor.full_name()).expect("in the schema");
-    guard(&both.schema, id, wire, options).map(|guarded| guarded.unknown_fields)
+    guard(&both.schema, both.id, wire, options).map(|guarded| guarded.unknown_fields)
 }
 
 /// Whether the first field, in the order of the bytes, that comes with a wire type not its own is a map.

@@ -1,7 +1,7 @@
 //! The exact way to judge a message by the rules of `buf.validate`: its values by field, after protobuf's rules of
 //! merging, each with the path that leads to it. Taken when the walk is in doubt (`judge.rs`).
 //!
-//! Costs some 40 bytes for each value of a message while that is looked at, and a copy of each message that comes in
+//! Costs 32 bytes for each value of a message while that is looked at, and a copy of each message that comes in
 //! parts, at each depth.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use crate::catalog::{
     ValueRules, is_unset, type_number,
 };
 use crate::status::{PathElement, RuleViolation, Subscript};
-use crate::transcode::regroup::{Group, regroup};
+use crate::transcode::regroup::{Group, Groups, Parts, Value};
 use crate::wire::{Cursor, Piece, unzigzag};
 
 /// Bytes of all paths together after which no more violations are looked for: keys of maps are the peer's own words.
@@ -66,19 +66,20 @@ impl<'s> Look<'s> {
     fn message(&mut self, id: MessageId, wire: &[u8], up: Option<&Path<'_>>) -> Outcome<()> {
         let table = self.schema.message(id);
         let Some(rules) = table.rules.as_deref() else { return Ok(()) };
-        let groups = regroup(self.schema, table, wire)?;
-        let group = |index: u16| {
-            let at = groups.binary_search_by_key(&index, |group| group.index).ok();
-            at.and_then(|at| groups.get(at))
-        };
-        self.oneofs(table, rules, &|index| table.field(index).is_some_and(|field| is_set(field, group(index))), up);
+        let groups = Groups::of(self.schema, table, Parts::Whole(wire))?;
+        self.oneofs(
+            table,
+            rules,
+            &|index| table.field(index).is_some_and(|field| is_set(field, groups.find(index))),
+            up,
+        );
         for (index, rule) in rules.fields() {
             if self.is_full() {
                 return Ok(());
             }
             let Some(field) = table.field(index) else { continue };
             let path = Path { up, field, place: Place::Whole };
-            self.field(rule, group(index), &path)?;
+            self.field(rule, groups.find(index), &path)?;
         }
         Ok(())
     }
@@ -98,7 +99,7 @@ impl<'s> Look<'s> {
         }
     }
 
-    fn field(&mut self, rule: &FieldRules, group: Option<&Group<'_>>, path: &Path<'_>) -> Outcome<()> {
+    fn field(&mut self, rule: &FieldRules, group: Option<Group<'_, '_>>, path: &Path<'_>) -> Outcome<()> {
         let is_set = is_set(path.field, group);
         if rule.required && !is_set {
             let rule = [PathElement { number: 25, name: "required".into(), kind: 8, ..PathElement::default() }];
@@ -108,34 +109,34 @@ impl<'s> Look<'s> {
         if rule.ignore_unset && !is_set {
             return Ok(());
         }
-        let pieces = group.map_or(&[][..], |group| &group.pieces);
+        let values = group.map_or(&[][..], |group| group.values);
         match path.field.label {
-            Label::Singular => self.value(&rule.value, path.field.kind, pieces, path, false),
-            Label::Repeated => self.list(rule, pieces, path),
-            Label::Map => self.map(rule, pieces, path),
+            Label::Singular => self.value(&rule.value, path.field.kind, values, path, false),
+            Label::Repeated => self.list(rule, values, path),
+            Label::Map => self.map(rule, values, path),
         }
     }
 
-    /// One value, of which there may be several pieces: the last of a scalar counts, those of a message are one.
+    /// One value, which may have come several times: the last of a scalar counts, those of a message are one.
     fn value(
         &mut self,
         rules: &ValueRules,
         kind: Kind,
-        pieces: &[(u32, Piece<'_>)],
+        values: &[Value<'_>],
         path: &Path<'_>,
         for_key: bool,
     ) -> Outcome<()> {
         let Some(id) = kind.message() else {
-            let piece = pieces.last().map_or_else(|| rules.unset(), |(_, piece)| *piece);
+            let piece = values.last().map_or_else(|| rules.unset(), |value| value.piece);
             if rules.ignore_zero && rules.is_zero(&piece) {
                 return Ok(());
             }
             return self.tests(rules, &piece, path, for_key);
         };
-        let content = match pieces {
+        let content = match values {
             [] => Cow::Borrowed(&[][..]),
-            [(_, only)] => Cow::Borrowed(only.bytes),
-            parts => Cow::Owned(parts.iter().map(|(_, part)| part.bytes).collect::<Vec<_>>().concat()),
+            [only] => Cow::Borrowed(only.piece.bytes),
+            parts => Cow::Owned(parts.iter().map(|part| part.piece.bytes).collect::<Vec<_>>().concat()),
         };
         if rules.ignore_zero && self.is_empty(id, &content) {
             return Ok(());
@@ -158,15 +159,15 @@ impl<'s> Look<'s> {
         }
     }
 
-    fn list(&mut self, rule: &FieldRules, pieces: &[(u32, Piece<'_>)], path: &Path<'_>) -> Outcome<()> {
+    fn list(&mut self, rule: &FieldRules, came: &[Value<'_>], path: &Path<'_>) -> Outcome<()> {
         let kind = path.field.kind;
-        let mut values: Vec<(u32, Piece<'_>)> = Vec::with_capacity(pieces.len());
-        for (wire_type, piece) in pieces {
-            if *wire_type == kind.wire_type() {
-                values.push((*wire_type, *piece));
+        let mut values: Vec<Value<'_>> = Vec::with_capacity(came.len());
+        for value in came {
+            if u32::from(value.wire_type) == kind.wire_type() {
+                values.push(*value);
             } else {
-                each_packed(kind, piece.bytes, |piece| {
-                    values.push((kind.wire_type(), piece));
+                each_packed(kind, value.piece.bytes, |piece| {
+                    values.push(value.with(piece));
                     true
                 });
             }
@@ -174,7 +175,7 @@ impl<'s> Look<'s> {
         self.size(rule, values.len(), path);
         if let Some(said) = rule.size.as_ref().and_then(|size| size.unique.as_ref()) {
             let mut seen = std::collections::HashSet::with_capacity(values.len());
-            let mut keys = values.iter().filter_map(|(_, piece)| Key::of(kind, piece));
+            let mut keys = values.iter().filter_map(|value| Key::of(kind, &value.piece));
             if !keys.all(|key| seen.insert(key)) {
                 self.say_rule(said, path, false);
             }
@@ -192,14 +193,14 @@ impl<'s> Look<'s> {
         Ok(())
     }
 
-    fn map(&mut self, rule: &FieldRules, pieces: &[(u32, Piece<'_>)], path: &Path<'_>) -> Outcome<()> {
+    fn map(&mut self, rule: &FieldRules, came: &[Value<'_>], path: &Path<'_>) -> Outcome<()> {
         let Some(entry) = path.field.kind.message().map(|id| self.schema.message(id)) else { return Ok(()) };
         let Some((key, value)) = entry.entry() else { return Ok(()) };
         // of a key that comes twice the last entry counts
-        let mut entries: Vec<Vec<Group<'_>>> = Vec::with_capacity(pieces.len());
-        let mut places: HashMap<Option<Key<'_>>, usize> = HashMap::with_capacity(pieces.len());
-        for (_, piece) in pieces {
-            let groups = regroup(self.schema, entry, piece.bytes)?;
+        let mut entries: Vec<Groups<'_>> = Vec::with_capacity(came.len());
+        let mut places: HashMap<Option<Key<'_>>, usize> = HashMap::with_capacity(came.len());
+        for value in came {
+            let groups = Groups::of(self.schema, entry, Parts::Whole(value.piece.bytes))?;
             let place = *places.entry(Key::of(key.kind, &last(&groups, 0))).or_insert(entries.len());
             match entries.get_mut(place) {
                 Some(earlier) => *earlier = groups,
@@ -216,9 +217,9 @@ impl<'s> Look<'s> {
             let path = Path { place: Place::Key(&name, (key.kind, value.kind)), ..*path };
             for (index, kind) in [(0, key.kind), (1, value.kind)] {
                 let Some(rule) = rules.field(index) else { continue };
-                let group = groups.iter().find(|group| group.index == index);
-                let pieces = group.map_or(&[][..], |group| &group.pieces);
-                self.value(&rule.value, kind, pieces, &path, index == 0)?;
+                let group = groups.find(index);
+                let values = group.map_or(&[][..], |group| group.values);
+                self.value(&rule.value, kind, values, &path, index == 0)?;
             }
         }
         Ok(())
@@ -284,15 +285,14 @@ fn too_many_or_few(rule: &Exclusive, count: usize) -> Option<String> {
 }
 
 /// Whether a field counts as set.
-fn is_set(field: &Field, group: Option<&Group<'_>>) -> bool {
-    let Some(last) = group.and_then(|group| group.pieces.last()) else { return false };
-    field.label != Label::Singular || field.presence != Presence::Implicit || !is_unset(field.kind, &last.1)
+fn is_set(field: &Field, group: Option<Group<'_, '_>>) -> bool {
+    let Some(last) = group.and_then(|group| group.values.last()) else { return false };
+    field.label != Label::Singular || field.presence != Presence::Implicit || !is_unset(field.kind, &last.piece)
 }
 
 /// The last value of a field of an entry.
-fn last<'w>(groups: &[Group<'w>], index: u16) -> Piece<'w> {
-    let group = groups.iter().find(|group| group.index == index);
-    group.and_then(|group| group.pieces.last()).map(|(_, piece)| *piece).unwrap_or_default()
+fn last<'w>(groups: &Groups<'w>, index: u16) -> Piece<'w> {
+    groups.find(index).and_then(|group| group.values.last()).map(|value| value.piece).unwrap_or_default()
 }
 
 /// A path as violations have it, outermost step first, and how many bytes of names and keys that are.

@@ -267,6 +267,8 @@ fn items_of_a_message_set_are_walked_as_the_extensions_that_they_are() {
     );
     let turned = [vec![0x0b], field(3, &[0x08]), uint(2, 1000), vec![0x0c]].concat();
     assert_eq!(set(&turned), bad(Rule::Malformed, &format!("{name}.size: a varint is cut short or too long")));
+    let two = [vec![0x0b], uint(2, 1000), field(3, &[0x08]), field(3, &uint(1, 5)), vec![0x0c]].concat();
+    assert!(set(&two).is_err(), "the first of two contents is cut short");
     assert!(set(&[0x0b, 0x14]).is_err() && set(&[0x0b]).is_err());
 }
 

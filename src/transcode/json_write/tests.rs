@@ -76,6 +76,86 @@ fn unknown_fields_and_wrong_wire_types_are_left_out() {
 }
 
 #[test]
+fn a_list_or_a_map_of_nothing_but_numbers_that_a_closed_enum_does_not_have_is_not_there() {
+    let wire = b"\x1a\x02\x09\x0a\x0a\x00\x3a\x04\x0a\x00\x10\x09";
+    assert_eq!(print_as("u.Old", wire, &PrintOptions::default()).as_deref(), Ok(r#"{"name":""}"#));
+    let options = PrintOptions { print_unset: true, ..PrintOptions::default() };
+    let json = print_as("u.Old", wire, &options).expect("prints");
+    assert!(json.contains(r#""many":[]"#) && json.contains(r#""byName":{}"#), "{json}");
+}
+
+#[test]
+fn a_varint_whose_low_32_bits_are_zero_is_the_zero_of_a_32_bit_field() {
+    // Author.born, Book.color, shift, null_value
+    for wire in [&b"\x42\x06\x10\x80\x80\x80\x80\x10"[..], b"\x4a\x06\x10\x80\x80\x80\x80\x10\x10\x00\x4a\x00"] {
+        let json = print_book(wire).expect("prints");
+        assert!(!json.contains("born"), "{json}");
+    }
+    assert_eq!(print_book(b"\x18\x80\x80\x80\x80\x10\x90\x01\x80\x80\x80\x80\x10").as_deref(), Ok("{}"));
+    assert_eq!(print_book(b"\x10\x80\x80\x80\x80\x10").as_deref(), Ok(r#"{"pageCount":"4294967296"}"#));
+}
+
+#[test]
+fn what_is_cut_short_in_one_part_of_a_message_takes_no_bytes_from_the_next() {
+    // an Author of three bytes, of which a fixed32 needs four; the next part would have them
+    let parts = b"\x22\x01a\x10\x01\x22\x01b\x42\x03\x5d\x01a\x42\x02\x10\x05";
+    assert!(print_book(parts).is_err());
+    // the same in an Any's content
+    let any =
+        [&b"\xd2\x01\x1b\x0a\x08x/t.Book\x12\x0f"[..], b"\x22\x00\x10\x01\x22\x00\x42\x03\x5d\x01a\x42\x02\x10\x05"];
+    assert!(print_book(&any.concat()[..]).is_err());
+    let (schema, mut out) = (schema(), Vec::new());
+    let author = schema.message(id(&schema, "t.Book")).field_by_name("author").expect("author").0;
+    let alone = b"\x42\x03\x5d\x01a\x42\x02\x10\x05";
+    assert!(
+        wire_to_json_field(&schema, id(&schema, "t.Book"), author, alone, &PrintOptions::default(), &mut out).is_err()
+    );
+}
+
+#[test]
+fn what_a_later_value_displaces_must_be_well_formed_as_well() {
+    for wire in [
+        &b"\x0a\x01\xff\x0a\x01a"[..],                                   // a string
+        b"\x5a\x02\x0a\x05\x52\x01a",                                    // a member of a oneof
+        b"\x5a\x03\x0a\x01\xff\x52\x01a",                                // a string in one
+        b"\x32\x05\x0a\x01\xff\x0a\x00",                                 // a map's key
+        b"\x3a\x05\x12\x01\xff\x12\x00",                                 // a map's value
+        b"\xe2\x01\x05\x0a\x01\xff\x0a\x00",                             // a wrapper's value
+        b"\xd2\x01\x0f\x0a\x01\xff\x0a\x0ax/t.Author",                   // an Any's type
+        b"\x32\x09\x0a\x00\x12\x05\x1a\x03\x0a\x01\xff\x32\x02\x0a\x00", // a string in a map's value
+    ] {
+        let error = print_book(wire).expect_err("refused");
+        assert!(error.reason.contains("UTF-8") || wire[0] == 0x5a, "{wire:02x?}: {error}");
+    }
+}
+
+#[test]
+fn what_json_cannot_show_may_be_replaced_by_what_comes_later() {
+    for (wire, json) in [
+        (&b"\xc2\x01\x09\x11\0\0\0\0\0\0\xf0\x7f\xc2\x01\x02\x20\x01"[..], r#"{"anyValue":true}"#),
+        (
+            b"\xa2\x01\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\xa2\x01\x02\x10\0",
+            r#"{"made":"1970-01-01T00:00:00Z"}"#,
+        ),
+        (b"\xd2\x01\x05\x0a\x03x/y\xd2\x01\x0c\x0a\x0ax/t.Author", r#"{"detail":{"@type":"x/t.Author"}}"#),
+    ] {
+        assert_eq!(print_book(wire).as_deref(), Ok(json), "{wire:02x?}");
+    }
+}
+
+#[test]
+fn every_field_mask_that_prints_reads_back() {
+    for (wire, json) in [
+        (&b"\xb2\x01\x05\x0a\x01a\x0a\x00"[..], r#"{"mask":"a,"}"#),
+        (b"\xb2\x01\x05\x0a\x00\x0a\x01a", r#"{"mask":",a"}"#),
+        (b"\xb2\x01\x00", r#"{"mask":""}"#),
+    ] {
+        assert_eq!(print_book(wire).as_deref(), Ok(json));
+        assert_eq!(round_trip(json), json);
+    }
+}
+
+#[test]
 fn what_json_cannot_show_is_an_error_with_its_path_and_leaves_the_output_alone() {
     for (wire, field) in [
         (&b"\x0a\x01\xff"[..], "title"),

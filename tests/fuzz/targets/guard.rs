@@ -1,6 +1,8 @@
 #![no_main]
 
+#[path = "../dynamic.rs"]
+mod dynamic;
 #[path = "../transcode.rs"]
-mod wire;
+mod transcode;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wire::guard(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| transcode::guard(data));

@@ -1,5 +1,7 @@
 #![no_main]
 
+#[path = "../dynamic.rs"]
+mod dynamic;
 #[path = "../transcode.rs"]
 mod transcode;
 

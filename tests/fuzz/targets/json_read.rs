@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../transcode.rs"]
-mod transcode;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| transcode::json_read(data));

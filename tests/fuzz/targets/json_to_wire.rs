@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../dynamic.rs"]
+mod dynamic;
+#[path = "../transcode.rs"]
+mod transcode;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| transcode::json_to_wire(data));

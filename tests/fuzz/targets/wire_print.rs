@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../transcode.rs"]
-mod wire;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wire::wire_print(data));
