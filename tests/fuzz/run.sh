@@ -4,7 +4,8 @@
 #     tests/fuzz/run.sh TARGET [SECONDS [LIBFUZZER_OPTION ...]]        60 seconds
 #
 # TARGET is one of targets/. What is found is kept in target/fuzz/corpus/TARGET and goes on from there next time; an input
-# that fails lies in target/fuzz/artifacts/TARGET, and is tried again by naming it in place of the seconds.
+# that fails lies in target/fuzz/artifacts/TARGET, and is tried again by naming it in place of the seconds. README.md has
+# more.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,11 +27,12 @@ program=$work/$triple/release/$target
 mkdir -p "$work/artifacts/$target" "$work/corpus/$target"
 cd "$root"
 if [ -f "$seconds" ]; then
-    exec "$program" "$seconds"
+    exec "$program" "$seconds" "-artifact_prefix=$work/artifacts/$target/" "$@"
 fi
 
 kind=$target
 case $target in
+rules) kind=wire folders=(corpus/rules) ;;
 json_to_wire | json_against_dynamic) kind=json folders=(corpus/json_to_wire found/json) ;;
 wire_to_json | wire_against_dynamic | guard) kind=wire folders=(corpus/wire_to_json corpus/guard found/wire) ;;
 wire_*) folders=("corpus/${target#wire_}") ;;

@@ -30,6 +30,11 @@ fn guard() {
 }
 
 #[test]
+fn rules() {
+    corpora::run("rules", DAMAGE, crate::judges::rules);
+}
+
+#[test]
 fn json_against_dynamic() {
     corpora::run("json_to_wire", DAMAGE, targets::json_against_dynamic);
     corpora::run_found("json", targets::json_against_dynamic);

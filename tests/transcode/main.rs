@@ -1,11 +1,14 @@
 //! The transcoder against prost-reflect's `DynamicMessage`, over random schemas, random messages, and damaged input.
 //!
-//! Where the two differ on purpose, the difference is named in `tests/fuzz/dynamic.rs`, which the fuzz targets share.
+//! Where the two differ on purpose, the difference is named in `tests/fuzz/dynamic.rs`, and of rules in
+//! `tests/fuzz/rules.rs`, which the fuzz targets share.
 
 mod corpus;
 #[path = "../fuzz/dynamic.rs"]
 mod dynamic;
 mod guard;
+#[path = "../fuzz/rules.rs"]
+mod judges;
 mod messages;
 mod rules;
 mod schemas;

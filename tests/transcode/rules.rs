@@ -3,33 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use prost_protovalidate::{Error, Validator};
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-use transom::catalog::{Kind, Label, MessageId, Schema, Source, load};
-use transom::status::{PathElement, Subscript};
-use transom::transcode::{GuardOptions, MAX_BROKEN, guard};
+use prost_reflect::DynamicMessage;
+use transom::catalog::{Kind, Label, MessageId, Schema};
+use transom::transcode::{GuardOptions, guard};
 use transom::wire::{put_bytes, put_varint};
 
 use super::{few, tape};
+use crate::judges::{JUDGES, Judges, RULES, TYPES};
 use crate::tape::Tape;
-
-struct Judges {
-    schema: Schema,
-    pool: DescriptorPool,
-    validator: Validator,
-}
-
-const RULES: GuardOptions = GuardOptions {
-    unknown: transom::catalog::UnknownNumbers::Pass,
-    max_repeated: 0,
-    max_string: 0,
-    max_bytes: 0,
-    max_depth: 100,
-    rules: true,
-};
 
 /// Strings that one rule or other takes, and most do not.
 const TEXTS: [&str; 24] = [
@@ -58,81 +41,6 @@ const TEXTS: [&str; 24] = [
     "x\n",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ];
-
-static JUDGES: LazyLock<Judges> = LazyLock::new(|| judges(&here("transcode/rules.proto")));
-
-fn judges(file: &Path) -> Judges {
-    let root = file.parent().expect("a folder");
-    let source = Source {
-        proto_paths: vec![root.to_owned()],
-        protos: vec![file.to_owned()],
-        pass_unknown_methods: true,
-        ..Source::new("r", "none")
-    };
-    let catalog = load(&source).unwrap_or_else(|mistakes| panic!("{mistakes:?}")).catalog;
-    let pool = DescriptorPool::decode(catalog.descriptor_set).expect("a set");
-    Judges { schema: catalog.schema, pool, validator: Validator::new() }
-}
-
-fn here(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
-}
-
-// === impl Judges ===
-
-impl Judges {
-    fn descriptor(&self, name: &str) -> MessageDescriptor {
-        self.pool.get_message_by_name(name).expect(name)
-    }
-
-    /// Field, rule id, rule, whether it is about a key: as text. `None`: there may be more.
-    fn ours(&self, name: &str, wire: &[u8]) -> Option<BTreeSet<String>> {
-        let id = self.schema.find(name).expect(name);
-        let guarded = guard(&self.schema, id, wire, &RULES).unwrap_or_else(|error| panic!("{error}: {wire:02x?}"));
-        assert!(guarded.broken.len() <= MAX_BROKEN);
-        let told = guarded.broken.iter().map(|broken| {
-            let rule: Vec<&str> = broken.rule.iter().map(|step| &*step.name).collect();
-            format!("{} {} {} {}", path(&broken.field), broken.rule_id, rule.join("."), broken.for_key)
-        });
-        Some(told.collect()).filter(|_| guarded.broken.len() < MAX_BROKEN)
-    }
-
-    fn theirs(&self, name: &str, wire: &[u8]) -> BTreeSet<String> {
-        let message = DynamicMessage::decode(self.descriptor(name), wire).expect("well-made");
-        match self.validator.validate(&message) {
-            Ok(()) => BTreeSet::new(),
-            Err(Error::Validation(error)) => {
-                // it wants references to be more than nothing, which validate.proto does not
-                let meant = error.violations().iter().filter(|broken| broken.rule_id() != "string.uri_ref_empty");
-                let told = meant.map(|broken| {
-                    let key = broken.for_key().unwrap_or_default();
-                    let rule = broken.rule_path();
-                    let rule = rule.strip_suffix("_empty").unwrap_or(&rule);
-                    // keys with brackets lead its paths astray
-                    format!("{} {} {rule} {key}", broken.field_path().replace(".[", "["), broken.rule_id())
-                });
-                told.collect()
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-/// As prost-protovalidate writes it: keys are JSON.
-fn path(steps: &[PathElement]) -> String {
-    let step = |step: &PathElement| {
-        let subscript = match &step.subscript {
-            None => return step.name.clone(),
-            Some(Subscript::Index(index)) => index.to_string(),
-            Some(Subscript::Bool(key)) => key.to_string(),
-            Some(Subscript::Int(key)) => key.to_string(),
-            Some(Subscript::Uint(key)) => key.to_string(),
-            Some(Subscript::String(key)) => serde_json::Value::from(&**key).to_string(),
-        };
-        format!("{}[{subscript}]", step.name)
-    };
-    steps.iter().map(step).collect::<Vec<_>>().join(".")
-}
 
 /// A message as the wire may have it: any number of values of any of its fields, in any order.
 fn message(tape: &mut Tape<'_>, schema: &Schema, id: MessageId, depth: usize) -> Vec<u8> {
@@ -204,13 +112,33 @@ proptest! {
     fn what_the_guard_says_of_rules_is_what_prost_protovalidate_says(bytes in tape()) {
         let judges = &*JUDGES;
         let mut tape = Tape::new(&bytes.0);
-        for name in ["r.Numbers", "r.Texts", "r.Known", "r.Lists", "r.Root"] {
+        for name in TYPES {
             let id = judges.schema.find(name).expect(name);
             let wire = message(&mut tape, &judges.schema, id, 0);
-            if let Some(ours) = judges.ours(name, &wire) {
-                prop_assert_eq!(ours, judges.theirs(name, &wire), "{} {:02x?}", name, wire);
+            let read = DynamicMessage::decode(judges.descriptor(name), &wire[..]).expect("well-made");
+            match (judges.ours(name, &wire), judges.theirs(&read)) {
+                // there may be more
+                (Ok(None), _) | (Err(_), Err(_)) => {}
+                (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, Some(theirs), "{} {:02x?}", name, wire),
+                (ours, theirs) => prop_assert!(false, "{ours:?} {theirs:?} {name} {wire:02x?}"),
             }
         }
+    }
+}
+
+/// So that damage to the fuzz target's corpus also comes to messages that are nearly in order.
+#[test]
+fn the_corpus_of_rules_has_messages_that_keep_them_and_messages_that_do_not() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/rules");
+    for (name, file, keeps) in [
+        ("r.Numbers", "numbers_kept", true),
+        ("r.Numbers", "numbers_broken", false),
+        ("r.Told", "told_kept", true),
+        ("r.Told", "told_broken", false),
+    ] {
+        let data = std::fs::read(folder.join(file)).expect(file);
+        let broken = JUDGES.ours(name, &data[1..]).expect(file).expect("not too many");
+        assert_eq!(broken.is_empty(), keeps, "{file}: {broken:?}");
     }
 }
 
@@ -222,14 +150,17 @@ fn cost_of_rules() {
     use crate::speed::{order, time};
     use transom::transcode::{ReadOptions, json_to_wire};
 
-    let (plain, ruled) = (judges(&here("bench/order.proto")), judges(&here("bench/order_rules.proto")));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench");
+    let (plain, ruled) = (Judges::of(folder.join("order.proto")), Judges::of(folder.join("order_rules.proto")));
     let name = "bench.v1.Order";
     let id = ruled.schema.find(name).expect(name);
     let mut wire = Vec::new();
     json_to_wire(&ruled.schema, id, order(1).to_string().as_bytes(), &ReadOptions::default(), &mut wire)
         .expect("reads");
-    assert_eq!(ruled.ours(name, &wire), Some(BTreeSet::new()));
-    assert_eq!(ruled.theirs(name, &wire), BTreeSet::new());
+    let descriptor = ruled.descriptor(name);
+    let decoded = DynamicMessage::decode(descriptor.clone(), &wire[..]).expect("decodes");
+    assert_eq!(ruled.ours(name, &wire), Ok(Some(BTreeSet::new())));
+    assert_eq!(ruled.theirs(&decoded), Ok(BTreeSet::new()));
     let report = |what: &str, nanos: f64| {
         println!("{what}: {nanos:.0} ns for {} bytes, {:.0} MB/s", wire.len(), wire.len() as f64 * 1000.0 / nanos);
     };
@@ -246,11 +177,10 @@ fn cost_of_rules() {
     report("guard with rules, one broken", {
         time(|| drop(std::hint::black_box(guard(&ruled.schema, id, &broken, &RULES))))
     });
-    let descriptor = ruled.descriptor(name);
     report("prost-protovalidate, with decoding", {
         time(|| {
             let message = DynamicMessage::decode(descriptor.clone(), &wire[..]).expect("decodes");
-            assert!(ruled.validator.validate(&message).is_ok());
+            assert!(ruled.theirs(&message).is_ok());
         })
     });
 }
