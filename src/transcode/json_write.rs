@@ -136,15 +136,16 @@ struct Object {
     fields: Seen,
     oneofs: Seen,
     run: Option<Run>,
+    /// Of the run, if it is a map.
+    keys: Option<MapKeys>,
 }
 
 /// The values of one repeated field, or the entries of one map, that are being printed.
+#[derive(Clone, Copy)]
 struct Run {
     index: u16,
     /// Where the opening bracket belongs.
     start: usize,
-    /// Of a map.
-    keys: Option<MapKeys>,
 }
 
 // === impl Stop ===
@@ -218,7 +219,7 @@ impl<'a> Printer<'a> {
                 _ => match message.field_by_number(tag >> 3) {
                     Some(found) => found,
                     None => {
-                        cursor.piece(tag)?;
+                        cursor = cursor.behind(tag)?;
                         continue;
                     }
                 },
@@ -233,7 +234,7 @@ impl<'a> Printer<'a> {
                 self.singular((index, field), &mut cursor, &mut object, out, depth)
                     .map_err(|stop| stop.within(field))?;
             } else {
-                cursor.piece(tag)?;
+                cursor = cursor.behind(tag)?;
             }
         }
         self.end_run(&mut object, out)?;
@@ -310,9 +311,13 @@ impl<'a> Printer<'a> {
 
     fn end_run(&self, object: &mut Object, out: &mut Vec<u8>) -> Result<(), Stop> {
         if let Some(run) = object.run.take() {
-            enclose(out, run.start, if run.keys.is_some() { *b"{}" } else { *b"[]" });
-            if let Some(keys) = &run.keys {
-                self.no_key_repeated(keys, out)?;
+            match &object.keys {
+                None => enclose(out, run.start, *b"[]"),
+                Some(keys) => {
+                    enclose(out, run.start, *b"{}");
+                    self.no_key_repeated(keys, out)?;
+                    object.keys = None;
+                }
             }
         }
         Ok(())
@@ -327,6 +332,7 @@ impl<'a> Printer<'a> {
     }
 
     /// A repeated field or a map: one value or entry, or a packed run of values. The index of the field to expect next.
+    #[inline(always)]
     fn repeated(
         &self,
         (index, field): (u16, &'a Field),
@@ -347,7 +353,6 @@ impl<'a> Printer<'a> {
 
     /// The same for what has been read; `left` bytes of the message are behind it.
     #[allow(clippy::too_many_arguments)]
-    #[inline]
     fn run(
         &self,
         (index, field): (u16, &'a Field),
@@ -358,13 +363,15 @@ impl<'a> Printer<'a> {
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
-        if object.run.as_ref().is_none_or(|run| run.index != index) {
+        if object.run.is_none_or(|run| run.index != index) {
             self.begin(object, index, field, out)?;
             self.key(field, out);
-            let keys = (field.label == Label::Map).then(MapKeys::new);
-            object.run = Some(Run { index, start: out.len(), keys });
+            if field.label == Label::Map {
+                object.keys = Some(MapKeys::new());
+            }
+            object.run = Some(Run { index, start: out.len() });
         }
-        match object.run.as_mut().and_then(|run| run.keys.as_mut()) {
+        match &mut object.keys {
             Some(keys) => self.entry(field, piece.bytes, keys, left, out, depth),
             None => self.elements(field, wire_type, piece, out, depth),
         }
@@ -462,6 +469,13 @@ impl<'a> Printer<'a> {
     ) -> Result<Entry<'w>, Stop> {
         let (mut key, mut value) = (None, None);
         let mut cursor = Cursor::new(bytes);
+        // as most are written: the key, the value, and nothing more
+        if cursor.goes_on(key_field.tag) {
+            key = Some(cursor.tag().and_then(|tag| cursor.piece(tag))?);
+            if cursor.goes_on(value_field.tag) {
+                value = Some(cursor.tag().and_then(|tag| cursor.piece(tag))?);
+            }
+        }
         while !cursor.is_empty() {
             let tag = cursor.tag()?;
             let piece = cursor.piece(tag)?;

@@ -88,8 +88,10 @@ impl Seconds {
             (17, second % 60),
         ];
         for (at, value) in parts {
-            text[at] += (value / 10) as u8;
-            text[at + 1] += (value % 10) as u8;
+            // exact below 179
+            let tens = value * 103 >> 10;
+            text[at] += tens as u8;
+            text[at + 1] += (value - tens * 10) as u8;
         }
         out.extend_from_slice(&text);
         print_fraction(self.nanos.unsigned_abs(), out);
@@ -161,10 +163,14 @@ fn print_fraction(nanos: u32, out: &mut Vec<u8>) {
         _ if nanos.is_multiple_of(1_000) => 6,
         _ => 9,
     };
-    let (mut text, mut value) = (*b".000000000", nanos);
-    for byte in text.iter_mut().skip(1).rev() {
-        *byte += (value % 10) as u8;
-        value /= 10;
+    let mut text = *b".000000000";
+    for (group, value) in text[1..].chunks_exact_mut(3).zip([nanos / 1_000_000, nanos / 1_000 % 1_000, nanos % 1_000]) {
+        // exact below 1,099 and below 179
+        let (hundreds, rest) = (value * 41 >> 12, value - (value * 41 >> 12) * 100);
+        let tens = rest * 103 >> 10;
+        for (byte, digit) in group.iter_mut().zip([hundreds, tens, rest - tens * 10]) {
+            *byte += digit as u8;
+        }
     }
     let end = out.len() + 1 + digits;
     out.extend_from_slice(&text);

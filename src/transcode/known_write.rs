@@ -8,7 +8,7 @@ use super::quoted::print_text;
 use super::regroup::{Groups, Parts, check_parts};
 use super::text;
 use crate::catalog::{Field, Kind, Known, Message};
-use crate::wire::{Malformed, Piece};
+use crate::wire::{Cursor, Malformed, Piece};
 
 // === impl Printer ===
 
@@ -226,15 +226,26 @@ fn each_of<'w>(
 /// The two fields of a Timestamp or a Duration.
 fn seconds(parts: Parts<'_, '_>) -> Result<Seconds, Malformed> {
     let mut read = Seconds::default();
-    for field in parts.fields() {
-        let (tag, piece) = field?;
+    match parts {
+        // nearly always
+        Parts::Whole(bytes) => add_seconds(bytes, &mut read)?,
+        Parts::Several(values) => values.iter().try_for_each(|value| add_seconds(value.piece.bytes, &mut read))?,
+    }
+    Ok(read)
+}
+
+fn add_seconds(bytes: &[u8], read: &mut Seconds) -> Result<(), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.is_empty() {
+        let tag = cursor.tag()?;
+        let piece = cursor.piece(tag)?;
         match tag {
             0x08 => read.seconds = piece.bits as i64,
             0x10 => read.nanos = piece.bits as i32,
             _ => {}
         }
     }
-    Ok(read)
+    Ok(())
 }
 
 fn field_mask(parts: Parts<'_, '_>, out: &mut Vec<u8>) -> Result<(), Stop> {

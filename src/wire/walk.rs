@@ -100,24 +100,37 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(*bytes))
     }
 
+    /// What is behind the value that follows this tag.
+    #[inline(never)]
+    pub fn behind(mut self, tag: u32) -> Result<Cursor<'a>, Malformed> {
+        self.piece(tag)?;
+        Ok(self)
+    }
+
     /// Reads the value that follows this tag; a group up to and including its end tag.
-    #[inline]
+    #[inline(always)]
     pub fn piece(&mut self, tag: u32) -> Result<Piece<'a>, Malformed> {
         match tag & 7 {
             0 => Ok(Piece { bits: self.varint()?, bytes: &[] }),
             2 => Ok(Piece { bits: 0, bytes: self.bytes()? }),
-            _ => self.other_piece(tag),
+            _ => {
+                let (piece, behind) = self.other_piece(tag)?;
+                *self = behind;
+                Ok(piece)
+            }
         }
     }
 
-    fn other_piece(&mut self, tag: u32) -> Result<Piece<'a>, Malformed> {
-        match tag & 7 {
-            1 => Ok(Piece { bits: self.fixed64()?, bytes: &[] }),
-            3 => Ok(Piece { bits: 0, bytes: self.group(tag >> 3)? }),
-            5 => Ok(Piece { bits: u64::from(self.fixed32()?), bytes: &[] }),
-            4 => Err(Malformed("a group ends that did not begin")),
-            _ => Err(Malformed("a tag has a wire type that does not exist")),
-        }
+    #[inline(never)]
+    fn other_piece(mut self, tag: u32) -> Result<(Piece<'a>, Cursor<'a>), Malformed> {
+        let piece = match tag & 7 {
+            1 => Piece { bits: self.fixed64()?, bytes: &[] },
+            3 => Piece { bits: 0, bytes: self.group(tag >> 3)? },
+            5 => Piece { bits: u64::from(self.fixed32()?), bytes: &[] },
+            4 => return Err(Malformed("a group ends that did not begin")),
+            _ => return Err(Malformed("a tag has a wire type that does not exist")),
+        };
+        Ok((piece, self))
     }
 
     /// Reads one value of this wire type as it stands in a packed field: 0, 1 or 5.
