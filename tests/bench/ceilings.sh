@@ -28,9 +28,8 @@ if ! command -v valgrind >/dev/null; then
         die "valgrind is needed, and apt-get could not install it"
 fi
 
-built=$(cargo bench --locked --no-run --package transom-bench --bench transcode --message-format=json-render-diagnostics)
-program=$(sed -nE 's/.*"name":"transcode".*"executable":"([^"]+)".*/\1/p' <<<"$built" | tail -1)
-[ -x "$program" ] || die "cargo does not tell where the benchmark is"
+cargo build --release --locked --example counted_transcodes
+program=${CARGO_TARGET_DIR:-$root/target}/release/examples/counted_transcodes
 
 counts=$(mktemp -d)
 trap 'rm -rf "$counts"' EXIT
@@ -39,7 +38,7 @@ trap 'rm -rf "$counts"' EXIT
 count() {
     local log=$counts/$1.log
     timeout 300 valgrind --tool=callgrind --callgrind-out-file="$counts/$1.out" --collect-atstart=no \
-        --toggle-collect=counted_transcodes "$program" --count "$1" >"$log" 2>&1 || { tail -20 "$log" >&2; die "$1 failed"; }
+        --toggle-collect=counted_transcodes "$program" "$1" >"$log" 2>&1 || { tail -20 "$log" >&2; die "$1 failed"; }
     local total
     total=$(sed -nE 's/.*Collected : ([0-9]+).*/\1/p' "$log")
     [ "${total:-0}" -gt 0 ] || die "valgrind counted nothing of $1"
@@ -78,7 +77,7 @@ for line in "${lines[@]}"; do
     if [ $((counted * 100)) -gt $((ceiling * (100 + margin))) ]; then
         failed=$((failed + 1))
         echo "FAIL $name is more than $margin % above its ceiling. See what has become slower:"
-        echo "     valgrind --tool=callgrind --collect-atstart=no --toggle-collect=counted_transcodes $program --count $name"
+        echo "     valgrind --tool=callgrind --collect-atstart=no --toggle-collect=counted_transcodes $program $name"
         echo "     and callgrind_annotate. If it has to be so: $0 --write, and say why in the commit."
     else
         passed=$((passed + 1))

@@ -1,11 +1,10 @@
 //! How fast the transcoder is, beside what else one could use: `cargo bench`, or `cargo bench -- order maps` for some rows.
 //!
-//! All ways of a table are checked against each other first, then timed in turn; the figures are medians of processor time.
+//! All ways of a table are checked against each other first, then timed in turn; the figures are processor time.
 //! MB/s (10^6 bytes) count JSON bytes in both directions, so that they compare, and wire bytes of the guard. The marks at
 //! the end are what the project has promised; the exit code is 1 if one is missed.
-//!
-//! `cargo bench -- --count order-read` does one canonical transcode and nothing else, for `ceilings.sh`.
 
+#[allow(dead_code)] // the limits are what is needed here
 mod canonical;
 mod counting;
 mod marks;
@@ -18,7 +17,6 @@ use std::process::ExitCode;
 use prost_reflect::DescriptorPool;
 use transom::catalog::Schema;
 
-use canonical::{Transcode, canonical};
 use counting::Counting;
 use marks::Marks;
 use peers::{Generated, Messages};
@@ -41,11 +39,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let pool = DescriptorPool::decode(DESCRIPTORS).expect("a descriptor set");
     let schema = Schema::build(&pool).expect("builds");
-    if let [count, name] = &*arguments
-        && count == "--count"
-    {
-        return run_counted(&schema, name);
-    }
     let bench = Bench { schema, pool, only: arguments };
     let mut marks = Marks::default();
     bench.row::<generated::Order>(&order_row(), &mut marks);
@@ -92,30 +85,5 @@ fn table(title: &str, bytes: f64, costs: &[Cost]) {
     let ours = costs.first().map_or(f64::NAN, |cost| cost.nanos);
     for Cost { name, nanos, allocations } in costs {
         println!("| {name} | {:.0} | {nanos:.0} | {allocations:.1} | {:.2} |", bytes * 1000.0 / nanos, nanos / ours);
-    }
-}
-
-/// How often a counted transcode runs: enough that what differs from run to run (the seeds of hash tables) evens out.
-const TIMES: usize = 10;
-
-fn run_counted(schema: &Schema, name: &str) -> ExitCode {
-    let all = canonical(schema);
-    let Some(transcode) = all.iter().find(|transcode| transcode.name == name) else {
-        let names: Vec<&str> = all.iter().map(|transcode| &*transcode.name).collect();
-        eprintln!("no such transcode: {name}; there are {}", names.join(" "));
-        return ExitCode::FAILURE;
-    };
-    // what happens only once is not counted
-    drop(transcode.run());
-    counted_transcodes(transcode);
-    ExitCode::SUCCESS
-}
-
-/// The part that callgrind counts, found by its name.
-#[inline(never)]
-#[unsafe(no_mangle)]
-fn counted_transcodes(transcode: &Transcode<'_>) {
-    for _ in 0..TIMES {
-        drop(std::hint::black_box(transcode.run()));
     }
 }
