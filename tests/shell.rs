@@ -26,6 +26,11 @@ message Item {
   string name = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }];
   repeated int32 sizes = 2 [(buf.validate.field).repeated.items.int32.gt = 0];
 }
+message Note {
+  map<string, string> text = 1 [(buf.validate.field).cel = {
+    id: "note.text", expression: "this.all(k, this[k] == '') ? '' : 'no text such as ' + this['k']"
+  }];
+}
 "#;
 
 /// Runs the verb on this input, with a catalog of four files.
@@ -131,6 +136,24 @@ fn a_message_that_breaks_its_rules_ends_with_1_and_all_of_them() {
     assert_eq!(told, "transom: not an encoded held.Item: name: the message is cut short\n");
     let unheld = transcode(&[&ITEM[..], &["--validate"]].concat(), JSON.as_bytes());
     assert!(unheld.status.success());
+}
+
+#[test]
+fn words_of_a_message_do_not_reach_the_terminal_as_they_are() {
+    let note = ["--type", "held.Note", "--validate"];
+    for (input, told) in [
+        // from a rule that says them again
+        (&br#"{"text":{"k":"\u001b[2J\r\nfine\u202e"}}"#[..], r"no text such as \u{1b}[2J\r\nfine\u{202e} [note.text]"),
+        // from the transcoder
+        (br#"{"text":{"\u001b[2J\n":1}}"#, r"\u{1b}[2J\n"),
+        (br#"{"\u001b[2J\n":1}"#, r"\u{1b}[2J\n"),
+    ] {
+        let output = transcode(&note, input);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(told), "{stderr:?}");
+        assert!(!stderr.contains(['\x1b', '\r', '\u{202e}']), "{stderr:?}");
+    }
 }
 
 #[test]

@@ -30,6 +30,23 @@ pub(super) fn warn(warnings: &[Mistake]) {
     }
 }
 
+/// A text that may have words of a peer in it as one line that a terminal only shows: what would move its cursor, change
+/// its colours or turn the direction of the text stands there as in `{:?}`, all else as it is.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            // marks, separators and directions that are no control characters to Unicode, but to a reader
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+                line.extend(char.escape_unicode());
+            }
+            _ if char.is_control() => line.extend(char.escape_debug()),
+            _ => line.push(char),
+        }
+    }
+    line
+}
+
 /// To standard output; a reader that has gone away is no failure.
 pub(super) fn print(text: &str) -> ExitCode {
     use std::io::Write;
@@ -49,4 +66,17 @@ pub(super) fn start_log() {
 /// Whether the log wants a line per call.
 pub(super) fn logs_calls() -> bool {
     tracing::enabled!(target: "transom::access", tracing::Level::INFO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_line_controls_a_terminal_or_hides() {
+        assert_eq!(one_line("\x1b[2J\r\n\t\0\x7f\u{9b}31m"), "\\u{1b}[2J\\r\\n\\t\\0\\u{7f}\\u{9b}31m");
+        assert_eq!(one_line("a\u{202e}b\u{2066}c\u{200b}d\u{feff}"), "a\\u{202e}b\\u{2066}c\\u{200b}d\\u{feff}");
+        let plain = "must match `^\\d+$`: \"é\", 'e\u{301}', 日本 \u{1f600}";
+        assert_eq!(one_line(plain), plain);
+    }
 }

@@ -86,7 +86,7 @@ pub(super) fn run(flags: TranscodeFlags) -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Ok(Err(error)) => report::failed(format!("the standard output cannot be written: {error}")),
-        Err(why) => report::failed(why),
+        Err(why) => report::failed(report::one_line(&why)),
     }
 }
 
@@ -121,7 +121,8 @@ fn judge(catalog: &Catalog, id: MessageId, wire: &[u8]) -> Result<(), String> {
     for violation in &broken {
         let at = violation.field_path();
         let colon = if at.is_empty() { "" } else { ": " };
-        eprintln!("{at}{colon}{} [{}]", violation.description(), violation.rule_id);
+        let line = format!("{at}{colon}{} [{}]", violation.description(), violation.rule_id);
+        eprintln!("{}", report::one_line(&line));
     }
     match broken.len() {
         0 => Ok(()),

@@ -5,6 +5,7 @@
 //! in flight finish until the drain timeout, and closes the operator's door last.
 
 mod generation;
+mod glance;
 mod reload;
 mod shutdown;
 mod start;

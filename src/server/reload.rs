@@ -4,19 +4,19 @@
 //! volumes replace files rather than write them, so the directories around them are watched, and a look at the
 //! files' times, sizes and numbers tells whether anything of ours has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::oneshot;
 
 use super::generation::{Generations, Load};
+use super::glance::{Glance, Traces, traces};
 use crate::catalog::{Mistake, Place};
-use crate::listen::Door;
+use crate::listen::{self, Door};
 use crate::net::tls::TlsError;
 use crate::observe::Meters;
 
@@ -48,11 +48,8 @@ struct Watched {
     paths: BTreeSet<PathBuf>,
     /// What the watcher was told.
     places: BTreeSet<PathBuf>,
-    seen: BTreeMap<PathBuf, Trace>,
+    seen: Traces,
 }
-
-/// What tells one version of a file from the next.
-type Trace = (Option<SystemTime>, u64, u64);
 
 /// A change is looked at when nothing more has happened for this long: saves come in bursts.
 const QUIET: Duration = Duration::from_millis(300);
@@ -60,21 +57,18 @@ const QUIET: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often old generations are looked at while calls use them.
 const TIDY: Duration = Duration::from_secs(1);
-/// Directories below a watched one are followed this deep, and through this many files.
-const DEPTH: usize = 32;
-const FILES: usize = 100_000;
 
-/// The reload thread's life. `wishes` gives the watcher its way to ask; `since`: when the load began whose files
-/// `watch` are.
+/// The reload thread's life. `wishes` gives the watcher its way to ask; `glance`: from before the
+/// load whose files `watch` are.
 pub(super) fn attend<T>(
     mut reloader: Reloader<T>,
     watch: Vec<PathBuf>,
-    since: SystemTime,
+    glance: Glance,
     wishes: Sender<Wish>,
     inbox: &Receiver<Wish>,
 ) {
     let mut watched = Watched::new(wishes);
-    watched.follow(watch.into_iter().chain(reloader.tls_files()), since);
+    watched.follow(watch.into_iter().chain(reloader.tls_files()), glance);
     let mut untidy = false;
     loop {
         let wish = if untidy { inbox.recv_timeout(TIDY) } else { inbox.recv().map_err(RecvTimeoutError::from) };
@@ -130,13 +124,21 @@ pub(super) fn tls_mistake(error: TlsError) -> Mistake {
     Mistake::new(error.problem).at(Place::new(error.file.display().to_string(), 0, 0))
 }
 
+/// The files that a listener's TLS is made of.
+pub(super) fn tls_files(settings: &listen::Settings) -> Vec<PathBuf> {
+    let Some(tls) = &settings.tls else { return Vec::new() };
+    let identities = std::iter::once(&tls.identity).chain(tls.sni.iter().map(|(_, identity)| identity));
+    let pairs = identities.flat_map(|identity| [identity.certificate.clone(), identity.key.clone()]);
+    pairs.chain(tls.client_ca.clone()).collect()
+}
+
 // === impl Reloader ===
 
 impl<T> Reloader<T> {
     /// Builds tables and certificates; swaps both, or neither.
     fn reload(&mut self, watched: &mut Watched) -> Result<i64, Vec<Mistake>> {
-        let (started, since) = (Instant::now(), SystemTime::now());
-        watched.look();
+        let started = Instant::now();
+        let glance = Glance::of(watched.paths.clone());
         let mut mistakes = Vec::new();
         let loaded = (self.load)().map_err(|found| mistakes.extend(found));
         let mut certificates = Vec::new();
@@ -152,6 +154,7 @@ impl<T> Reloader<T> {
                 tracing::error!("{mistake}");
             }
             tracing::error!(mistakes = mistakes.len(), "reload refused, the old generation stays");
+            watched.seen = glance.into_seen();
             return Err(mistakes);
         };
         for (door, config) in certificates {
@@ -159,20 +162,13 @@ impl<T> Reloader<T> {
         }
         let number = self.generations.swap(loaded.tables);
         self.meters.reloads.add(1);
-        watched.follow(loaded.watch.into_iter().chain(self.tls_files()), since);
+        watched.follow(loaded.watch.into_iter().chain(self.tls_files()), glance);
         tracing::info!(generation = number, took = ?started.elapsed(), "reloaded");
         Ok(number)
     }
 
-    fn tls_files(&self) -> Vec<PathBuf> {
-        let settings = self.doors.iter().filter_map(|door| door.settings.tls.as_ref());
-        settings
-            .flat_map(|tls| {
-                let identities = std::iter::once(&tls.identity).chain(tls.sni.iter().map(|(_, identity)| identity));
-                let pairs = identities.flat_map(|identity| [identity.certificate.clone(), identity.key.clone()]);
-                pairs.chain(tls.client_ca.clone()).collect::<Vec<_>>()
-            })
-            .collect()
+    fn tls_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.doors.iter().flat_map(|door| tls_files(&door.settings))
     }
 }
 
@@ -189,12 +185,12 @@ impl Watched {
         });
         let watcher =
             watcher.inspect_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP still reloads")).ok();
-        Watched { watcher, wishes: own, paths: BTreeSet::new(), places: BTreeSet::new(), seen: BTreeMap::new() }
+        Watched { watcher, wishes: own, paths: BTreeSet::new(), places: BTreeSet::new(), seen: Traces::new() }
     }
 
-    /// Follows these paths from now on, and no others. What was changed since the load began that read them asks for
-    /// another one: nobody was told while they were not followed.
-    fn follow(&mut self, paths: impl Iterator<Item = PathBuf>, since: SystemTime) {
+    /// Follows these paths from now on, and no others. What was changed since the glance, which was before they were
+    /// read, asks for another load: nobody was told while they were not followed.
+    fn follow(&mut self, paths: impl Iterator<Item = PathBuf>, glance: Glance) {
         let paths: BTreeSet<_> = paths.collect();
         let places: BTreeSet<_> = paths.iter().map(|path| place_of(path)).collect();
         if let Some(watcher) = &mut self.watcher {
@@ -208,25 +204,11 @@ impl Watched {
                 }
             }
         }
-        if self.paths != paths {
-            let before = std::mem::replace(&mut self.seen, traces(&paths));
-            self.seen.retain(|path, trace| match before.get(path) {
-                Some(noted) => {
-                    *trace = *noted;
-                    true
-                }
-                None => trace.0.is_none_or(|modified| modified < since),
-            });
-        }
+        self.seen = glance.of_what_was_read(&paths);
         (self.paths, self.places) = (paths, places);
         if self.changed() {
             let _ = self.wishes.send(Wish::Changed);
         }
-    }
-
-    /// Notes the files as they are, before they are read.
-    fn look(&mut self) {
-        self.seen = traces(&self.paths);
     }
 
     fn changed(&self) -> bool {
@@ -245,43 +227,10 @@ fn place_of(path: &Path) -> PathBuf {
     }
 }
 
-fn traces(paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Trace> {
-    let mut found = BTreeMap::new();
-    for path in paths {
-        trace(path, DEPTH, &mut found);
-    }
-    found
-}
-
-fn trace(path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Trace>) {
-    if found.len() >= FILES {
-        return;
-    }
-    let Ok(metadata) = fs::metadata(path) else { return };
-    if !metadata.is_dir() {
-        found.insert(path.to_owned(), (metadata.modified().ok(), metadata.len(), number(&metadata)));
-    } else if depth > 0
-        && let Ok(entries) = fs::read_dir(path)
-    {
-        for entry in entries.flatten() {
-            trace(&entry.path(), depth - 1, found);
-        }
-    }
-}
-
-/// The file's number: another one after a replacement that keeps time and size.
-#[cfg(unix)]
-fn number(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn number(_: &fs::Metadata) -> u64 {
-    0
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -291,44 +240,19 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let file = dir.path().join("transom.yaml");
         fs::write(&file, "a").unwrap();
-        let written = fs::metadata(&file).unwrap().modified().unwrap();
-        let follow = |since| {
+        let follow = |known: &[&PathBuf], change: &dyn Fn()| {
             let (wishes, inbox) = std::sync::mpsc::channel();
             let mut watched = Watched::new(wishes);
-            watched.follow(std::iter::once(file.clone()), since);
+            let glance = Glance::of(known.iter().map(|path| (*path).clone()).collect());
+            change();
+            watched.follow(std::iter::once(file.clone()), glance);
             let asked = matches!(inbox.try_recv(), Ok(Wish::Changed));
-            watched.look();
-            watched.follow(std::iter::once(file.clone()), since);
+            watched.follow(std::iter::once(file.clone()), Glance::of(BTreeSet::from([file.clone()])));
             (asked, watched.changed())
         };
-        assert_eq!(follow(written - Duration::from_secs(1)), (true, false), "changed while nobody watched");
-        assert_eq!(follow(written + Duration::from_secs(1)), (false, false), "as it was read");
-    }
-
-    #[test]
-    fn a_change_is_seen_by_content_replacement_arrival_and_departure() {
-        let dir = TempDir::new().unwrap();
-        let (inner, file) = (dir.path().join("protos"), dir.path().join("transom.yaml"));
-        fs::create_dir(&inner).unwrap();
-        fs::write(&file, "a").unwrap();
-        let paths = BTreeSet::from([inner.clone(), file.clone()]);
-        let mut before = traces(&paths);
-        let mut changed = |what: &str| {
-            let now = traces(&paths);
-            assert_ne!(before, now, "{what}");
-            before = now;
-        };
-        fs::write(&file, "ab").unwrap();
-        changed("content");
-        fs::write(dir.path().join("new"), "ab").unwrap();
-        fs::rename(dir.path().join("new"), &file).unwrap();
-        changed("replacement");
-        fs::create_dir(inner.join("deep")).unwrap();
-        fs::write(inner.join("deep/x.proto"), "").unwrap();
-        changed("arrival");
-        fs::remove_file(&file).unwrap();
-        changed("departure");
-        fs::write(dir.path().join("other"), "").unwrap();
-        assert_eq!(before, traces(&paths), "a neighbour is none of ours");
+        for known in [&[][..], &[&file]] {
+            assert_eq!(follow(known, &|| {}), (false, false), "as it was read");
+            assert_eq!(follow(known, &|| fs::write(&file, "b").unwrap()), (true, false), "while nobody watched");
+        }
     }
 }

@@ -5,14 +5,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::generation::{Generations, Load};
-use super::reload::{Reloader, Wish, attend, tls_mistake};
+use super::glance::Glance;
+use super::reload::{Reloader, Wish, attend, tls_files, tls_mistake};
 use super::workers::{Over, Post, Spot, hire};
 use crate::admin::{self, Readiness, Stage};
 use crate::catalog::Mistake;
@@ -84,7 +85,8 @@ where
     let readiness = Arc::new(Readiness::default());
     let admin = admin.map(|address| Desk::open(address, &meters, &readiness)).transpose()?;
 
-    let since = SystemTime::now();
+    let files = listeners.iter().flat_map(tls_files).collect();
+    let glance = tokio::task::spawn_blocking(move || Glance::of(files)).await.map_err(io::Error::from)?;
     let doors = doors(&listeners, &meters);
     let (load, loaded) = tokio::task::spawn_blocking(move || {
         let loaded = load();
@@ -108,7 +110,7 @@ where
     let reloader = Reloader { load, generations, doors, meters };
     let (watch, asks) = (loaded.watch, wishes.clone());
     let running = Running { addresses, admin, posts, overs, wishes, readiness, drain_timeout };
-    thread::Builder::new().name("reload".to_owned()).spawn(move || attend(reloader, watch, since, asks, &inbox))?;
+    thread::Builder::new().name("reload".to_owned()).spawn(move || attend(reloader, watch, glance, asks, &inbox))?;
     running.readiness.set(Stage::Ready);
     Ok(running)
 }
