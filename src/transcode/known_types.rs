@@ -89,7 +89,7 @@ impl Seconds {
         ];
         for (at, value) in parts {
             // exact below 179
-            let tens = value * 103 >> 10;
+            let tens = (value * 103) >> 10;
             text[at] += tens as u8;
             text[at + 1] += (value - tens * 10) as u8;
         }
@@ -166,8 +166,9 @@ fn print_fraction(nanos: u32, out: &mut Vec<u8>) {
     let mut text = *b".000000000";
     for (group, value) in text[1..].chunks_exact_mut(3).zip([nanos / 1_000_000, nanos / 1_000 % 1_000, nanos % 1_000]) {
         // exact below 1,099 and below 179
-        let (hundreds, rest) = (value * 41 >> 12, value - (value * 41 >> 12) * 100);
-        let tens = rest * 103 >> 10;
+        let hundreds = (value * 41) >> 12;
+        let rest = value - hundreds * 100;
+        let tens = (rest * 103) >> 10;
         for (byte, digit) in group.iter_mut().zip([hundreds, tens, rest - tens * 10]) {
             *byte += digit as u8;
         }
