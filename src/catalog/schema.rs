@@ -6,6 +6,7 @@
 use super::cel::CelRules;
 use super::name_index::NameIndex;
 use super::rules::MessageRules;
+use crate::wire::append_start;
 
 /// Index of a message in [`Schema::messages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,11 +66,13 @@ pub struct Field {
     pub check_utf8: bool,
 }
 
-/// The names of a field in one text: `,"jsonName":`, then whatever of the JSON name and the proto name is not in there
-/// already. Most fields need no more than the first part.
+/// The names of a field in one text: `,"jsonName":"`, then whatever of the JSON name and the proto name is not in there
+/// already. Most fields need no more than the first part. Zeros fill it up to 32 bytes, so that a key can be copied in one
+/// piece.
 #[derive(Debug)]
 pub(super) struct FieldNames {
     text: Box<str>,
+    /// Up to and including the colon.
     key_len: u32,
     json: (u32, u32),
     name: (u32, u32),
@@ -217,6 +220,15 @@ impl Message {
         Some((at as u16, self.fields.get(at)?))
     }
 
+    /// The field that is written with this tag and stands at the place of its number, as most fields do; of others nothing
+    /// is said.
+    #[inline]
+    pub fn dense_field(&self, tag: u32) -> Option<(u16, &Field)> {
+        let at = (tag >> 3).wrapping_sub(1);
+        let field = self.fields.get(at as usize).filter(|field| field.tag == tag)?;
+        Some((at as u16, field))
+    }
+
     /// The field with this JSON name or proto name (`[pkg.name]` for extensions), and its index in [`Message::fields`].
     #[inline]
     pub fn field_by_name(&self, name: &str) -> Option<(u16, &Field)> {
@@ -271,6 +283,18 @@ impl Field {
         self.names.text.as_bytes().get(..self.names.key_len as usize).unwrap_or_default()
     }
 
+    /// Appends [`Field::next_json_key`].
+    #[inline]
+    pub fn put_next_json_key(&self, out: &mut Vec<u8>) {
+        append_start(out, self.names.text.as_bytes(), self.names.key_len as usize);
+    }
+
+    /// Appends [`Field::next_json_key`] and the quote that a string begins with.
+    #[inline]
+    pub fn put_next_json_key_and_quote(&self, out: &mut Vec<u8>) {
+        append_start(out, self.names.text.as_bytes(), self.names.key_len as usize + 1);
+    }
+
     #[inline]
     pub fn is_extension(&self) -> bool {
         self.name().starts_with('[')
@@ -287,13 +311,13 @@ impl Field {
 impl FieldNames {
     pub(super) fn new(json: &str, name: &str) -> FieldNames {
         let quoted = serde_json::Value::from(json).to_string();
-        let mut text = format!(",{quoted}:");
-        let key_len = text.len();
+        let mut text = format!(",{quoted}:\"");
+        let key_len = text.len() - 1;
         let json_at = if quoted.len() == json.len() + 2 {
             (2, json.len())
         } else {
             text.push_str(json);
-            (key_len, json.len())
+            (text.len() - json.len(), json.len())
         };
         let name_at = if name == json {
             json_at
@@ -301,6 +325,7 @@ impl FieldNames {
             text.push_str(name);
             (text.len() - name.len(), name.len())
         };
+        text.extend(std::iter::repeat_n('\0', 32usize.saturating_sub(text.len())));
         // A name of 4 GiB cannot be: a descriptor set is limited to 2 GiB.
         let short = |(start, len): (usize, usize)| (start as u32, len as u32);
         FieldNames { key_len: key_len as u32, json: short(json_at), name: short(name_at), text: text.into() }

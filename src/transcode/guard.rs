@@ -189,6 +189,15 @@ struct Walk<'s> {
     doubt: bool,
 }
 
+/// What has to be kept of the fields of one message.
+#[derive(Clone, Copy)]
+struct Tally {
+    /// How many elements its repeated fields have.
+    counted: bool,
+    /// Which of them there are.
+    needs: bool,
+}
+
 /// What is wrong, on its way outwards.
 struct Stop {
     rule: Rule,
@@ -276,38 +285,70 @@ impl<'s> Walk<'s> {
             return Err(self.too_deep());
         }
         let table = self.schema.message(id);
-        let start = *cursor;
         // an element takes a byte at least: of most messages is known that they cannot have too many
-        let counted = start.remaining() > self.max_repeated;
-        let needs = self.check_required && !table.required.is_empty();
+        let tally = Tally {
+            counted: cursor.remaining() > self.max_repeated,
+            needs: self.check_required && !table.required.is_empty(),
+        };
+        if tally.counted || tally.needs {
+            self.fields::<J, true>(table, cursor, group, depth, tally)
+        } else {
+            self.fields::<J, false>(table, cursor, group, depth, tally)
+        }
+    }
+
+    /// The fields of a message. `TALLY`: whether anything of `tally` has to be kept; most messages do without.
+    #[inline(always)]
+    fn fields<'w, J: Judge<'s, 'w>, const TALLY: bool>(
+        &mut self,
+        table: &'s Message,
+        outer: &mut Cursor<'w>,
+        group: Option<u32>,
+        depth: u32,
+        tally: Tally,
+    ) -> Outcome<()> {
+        // its own, so that it stays in registers
+        let start = *outer;
+        let mut cursor = start;
         let (mut seen, mut counts, mut judge) = (Seen::default(), Counts::default(), J::enter(table, start));
         while !cursor.is_empty() {
-            let before = *cursor;
+            let before = cursor;
             let tag = cursor.tag()?;
-            if tag & 7 == END_GROUP {
-                judge.leave(self, before);
-                return self.group_ends(table, group, tag, &seen);
-            }
-            let Some((index, field)) = table.field_by_number(tag >> 3) else {
-                self.unknown(table, tag, cursor, depth)?;
-                continue;
+            let (index, field) = match table.dense_field(tag) {
+                Some(found) => found,
+                None if tag & 7 == END_GROUP => {
+                    judge.leave(self, before);
+                    *outer = cursor;
+                    return self.group_ends(table, group, tag, &seen);
+                }
+                None => match table.field_by_number(tag >> 3) {
+                    Some(found) => found,
+                    None => {
+                        cursor = self.unknown(table, tag, cursor, depth)?;
+                        continue;
+                    }
+                },
             };
-            let elements = match judge.value(self, (index, field), (tag, before), cursor, depth) {
+            let elements = match judge.value(self, (index, field), (tag, before), &mut cursor, depth) {
                 Ok(elements) => elements,
                 Err(stop) => return Err(self.located(stop, table, (start, before), field)),
             };
-            if counted && field.label != Label::Singular && counts.add(index, elements) > self.max_repeated {
+            if TALLY
+                && tally.counted
+                && field.label != Label::Singular
+                && counts.add(index, elements) > self.max_repeated
+            {
                 return Err(self.too_many(field));
             }
-            if needs {
+            if TALLY && tally.needs {
                 seen.insert(index);
             }
         }
         if group.is_some() {
             return Err(Stop::malformed("a group does not end"));
         }
-        judge.leave(self, *cursor);
-        if needs { complete(table, &seen) } else { Ok(()) }
+        judge.leave(self, cursor);
+        if TALLY && tally.needs { complete(table, &seen) } else { Ok(()) }
     }
 
     #[inline]
@@ -320,9 +361,10 @@ impl<'s> Walk<'s> {
     }
 
     /// The value behind a tag. How many elements it is of a repeated field.
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, field: &Field, tag: u32, cursor: &mut Cursor<'_>, depth: u32) -> Outcome<usize> {
-        if tag & 7 != field.kind.wire_type() {
+        // the tag of a field that is no packed list says that the wire type is right
+        if (tag != field.tag || field.packed) && tag & 7 != field.kind.wire_type() {
             if tag & 7 == 2 && field.label == Label::Repeated && field.kind.can_be_packed() {
                 return self.packed(field.kind, cursor.bytes()?);
             }
@@ -337,7 +379,11 @@ impl<'s> Walk<'s> {
                 }
             }
             Kind::Message(id) => self.message::<Blind>(id, &mut Cursor::new(cursor.bytes()?), None, depth + 1)?,
-            Kind::Group(id) => self.message::<Blind>(id, cursor, Some(tag >> 3), depth + 1)?,
+            Kind::Group(id) => {
+                let mut group = *cursor;
+                self.message::<Blind>(id, &mut group, Some(tag >> 3), depth + 1)?;
+                *cursor = group;
+            }
             Kind::Enum(id) => {
                 let bits = cursor.varint()?;
                 self.enumeration(id, bits)?;
@@ -415,13 +461,15 @@ impl<'s> Walk<'s> {
         Ok(count)
     }
 
-    /// A field that the message does not have.
-    fn unknown(&mut self, table: &Message, tag: u32, cursor: &mut Cursor<'_>, depth: u32) -> Outcome<()> {
+    /// A field that the message does not have. Where it ends.
+    fn unknown<'w>(&mut self, table: &Message, tag: u32, mut cursor: Cursor<'w>, depth: u32) -> Outcome<Cursor<'w>> {
         if table.known == Known::MessageSet && tag == ITEM {
-            return self.item(table, cursor, depth);
+            self.item(table, &mut cursor, depth)?;
+        } else {
+            self.unknown_field(table, tag >> 3)?;
+            self.skip(tag, &mut cursor, depth)?;
         }
-        self.unknown_field(table, tag >> 3)?;
-        self.skip(tag, cursor, depth)
+        Ok(cursor)
     }
 
     fn unknown_field(&mut self, table: &Message, number: u32) -> Outcome<()> {

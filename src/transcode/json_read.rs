@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::fault::{BadInput, Fault, Outcome};
-use super::key_set::{KeySet, Seen};
+use super::key_set::Seen;
 use super::leaf::Woven;
+use super::map_keys::{MapKeys, Mark};
 use super::{MAX_DEPTH, ReadOptions, message_set, number, suggest, text};
 use crate::catalog::{
     BytesForm, EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema, UnknownFields,
@@ -44,6 +45,7 @@ pub(super) fn read_whole<'a>(
             ignore_unknown: options.unknown == UnknownFields::Ignore,
             short_enums: options.short_enums,
             bytes: options.bytes,
+            keys: Vec::new(),
         };
         read(&mut reader)?;
         Ok(reader.tokens.end()?)
@@ -58,6 +60,8 @@ pub(super) struct JsonReader<'a> {
     pub(super) ignore_unknown: bool,
     short_enums: bool,
     bytes: BytesForm,
+    /// What [`MapKeys`]s share.
+    keys: Vec<Mark>,
 }
 
 /// What is said of a field that must be there and is not.
@@ -148,12 +152,8 @@ impl<'a> JsonReader<'a> {
         woven: Option<&Woven<'_>>,
     ) -> Outcome<()> {
         let mut next = 0u16;
+        let mut found = self.named(message, next, used)?;
         loop {
-            // Members mostly come in the order of the fields, compactly written: try for exactly that first.
-            let found = match message.field(next) {
-                Some(field) if self.tokens.take_key(field.json_key()) => Some((next, field)),
-                _ => self.named(message, used)?,
-            };
             if let Some((index, field)) = found {
                 next = index.saturating_add(1);
                 if !used.fields.insert(index) {
@@ -165,15 +165,24 @@ impl<'a> JsonReader<'a> {
                 }
                 .map_err(|fault| fault.within(field.name()))?;
             }
-            if !self.tokens.more(b'}')? {
-                return Ok(());
-            }
+            // Members mostly come in the order of the fields, compactly written: try for exactly that first.
+            found = match message.field(next) {
+                Some(field) if self.tokens.take_key(field.next_json_key()) => Some((next, field)),
+                _ if self.tokens.more(b'}')? => self.named(message, next, used)?,
+                _ => return Ok(()),
+            };
         }
     }
 
-    /// Reads a member's name and the colon. `None` for a member that is not a field and has been skipped.
-    fn named(&mut self, message: &'a Message, used: &mut Used) -> Outcome<Option<(u16, &'a Field)>> {
+    /// Reads a member's name and the colon; `next` is the field that it probably is. `None` for a member that is not a
+    /// field and has been skipped.
+    fn named(&mut self, message: &'a Message, next: u16, used: &mut Used) -> Outcome<Option<(u16, &'a Field)>> {
         self.tokens.peek()?;
+        if let Some(field) = message.field(next)
+            && self.tokens.take_key(field.json_key())
+        {
+            return Ok(Some((next, field)));
+        }
         let at = self.tokens.offset();
         let name = self.tokens.string()?;
         self.tokens.expect(b':')?;
@@ -412,7 +421,7 @@ impl<'a> JsonReader<'a> {
         if self.tokens.take(b'}')? {
             return Ok(());
         }
-        let mut keys = KeySet::new();
+        let mut keys = MapKeys::new();
         loop {
             self.tokens.peek()?;
             let offset = self.tokens.offset();
@@ -420,12 +429,17 @@ impl<'a> JsonReader<'a> {
             self.tokens.expect(b':')?;
             each(self, &key).map_err(|fault| fault.place(offset).key(&*key))?;
             // Keys are compared as written: there is only one way to write each (see `write_key`).
-            if !keys.insert(key.clone()) {
+            let (mark, left) = (Mark::text(key.as_bytes(), offset), self.tokens.remaining());
+            if !keys.insert(mark, left, &mut self.keys, |at| self.tokens.string_at(at)) {
                 return Err(Fault::at(offset, "is given twice").key(key));
             }
             if !self.tokens.more(b'}')? {
-                return Ok(());
+                break;
             }
+        }
+        match keys.repeated(&mut self.keys, |at| self.tokens.string_at(at)) {
+            None => Ok(()),
+            Some(at) => Err(Fault::at(at, "is given twice").key(self.tokens.string_at(at).unwrap_or_default())),
         }
     }
 
@@ -450,32 +464,33 @@ impl<'a> JsonReader<'a> {
             b'"' => self.tokens.quoted(Tokens::plain_integer),
             _ => self.tokens.plain_integer(),
         };
-        let value = match (quick, next) {
-            (Some(value), _) => Ok(i128::from(value)),
-            (None, b'"') => number::whole(&self.tokens.string()?),
-            (None, b'-' | b'0'..=b'9') => number::whole(self.tokens.number()?),
+        match (quick, next) {
+            (Some(plain), _) => number::plain_integer_bits(kind, plain),
+            (None, b'"') => number::whole(&self.tokens.string()?).and_then(|value| number::integer_bits(kind, value)),
+            (None, b'-' | b'0'..=b'9') => {
+                number::whole(self.tokens.number()?).and_then(|value| number::integer_bits(kind, value))
+            }
             _ => return Err(self.wrong("a whole number")),
-        };
-        value
-            .and_then(|value| number::integer_bits(kind, value))
-            .map_err(|why| Fault::at(offset, format!("{} for {}", why.0, text::kind_name(kind))))
+        }
+        .map_err(|why| not_that_number(offset, why, kind))
     }
 
     #[inline]
     fn float(&mut self, kind: Kind) -> Outcome<u64> {
         let next = self.tokens.peek()?;
         let offset = self.tokens.offset();
-        if kind == Kind::Double
-            && let Some(value) = self.tokens.plain_decimal()
-        {
-            return Ok(value.to_bits());
+        if let Some(decimal) = self.tokens.plain_decimal() {
+            return Ok(match kind {
+                Kind::Float => decimal.as_float().to_bits().into(),
+                _ => decimal.as_double().to_bits(),
+            });
         }
         match next {
             b'"' => number::float_text_bits(kind, &self.tokens.string()?),
             b'-' | b'0'..=b'9' => number::float_bits(kind, self.tokens.number()?),
             _ => return Err(self.wrong("a number")),
         }
-        .map_err(|why| Fault::at(offset, format!("{} for {}", why.0, text::kind_name(kind))))
+        .map_err(|why| not_that_number(offset, why, kind))
     }
 
     fn enumeration(&mut self, id: EnumId) -> Outcome<Option<u64>> {
@@ -547,6 +562,11 @@ impl<'a> JsonReader<'a> {
         };
         self.fault(format!("expected {expected}, found {found}"))
     }
+}
+
+#[cold]
+fn not_that_number(offset: usize, why: number::NotThatNumber, kind: Kind) -> Box<Fault> {
+    Fault::at(offset, format!("{} for {}", why.0, text::kind_name(kind)))
 }
 
 /// Checks that a message has the fields that it must have.

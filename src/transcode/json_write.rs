@@ -6,12 +6,16 @@
 //! the whole message rather than a retry where it happens: with retries inside retries a message nested n deep would
 //! cost 2^n.
 
+use std::cell::RefCell;
+
 use super::fault::{BadWire, Fault};
-use super::key_set::{KeySet, Seen};
-use super::regroup::{Group, Groups, Parts, Value, check_parts};
+use super::key_set::Seen;
+use super::map_keys::{MapKeys, Mark};
+use super::quoted::{print_content, print_text, print_utf8, printed_string, put_integer, put_quoted};
+use super::regroup::{Groups, Parts, check_parts};
 use super::{MAX_DEPTH, PrintOptions, indent::indent, number, text};
 use crate::catalog::{EnumForm, EnumId, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
-use crate::wire::{Cursor, Malformed, Piece, plain_ascii, special, unzigzag};
+use crate::wire::{Cursor, Malformed, Piece, unzigzag};
 
 /// Prints an encoded message as canonical JSON ("ProtoJSON"), appended to `out`. On an error `out` is as it was.
 ///
@@ -75,10 +79,12 @@ fn print(
     run: impl Fn(&Printer<'_>, &mut Vec<u8>) -> Result<(), Stop>,
 ) -> Result<(), BadWire> {
     let start = out.len();
-    if let Err(first) = run(&Printer { schema, options, careful: false }, out) {
+    let mut printer = Printer { schema, options, careful: false, keys: RefCell::default() };
+    if let Err(first) = run(&printer, out) {
         // What JSON cannot show may be replaced by what comes later, so that a mistake stands only if this finds one too.
         out.truncate(start);
-        run(&Printer { schema, options, careful: true }, out).map_err(|second| {
+        printer.careful = true;
+        run(&printer, out).map_err(|second| {
             out.truncate(start);
             match (first, second) {
                 (Stop::Bad(fault), _) | (Stop::OutOfOrder, Stop::Bad(fault)) => fault.in_wire(),
@@ -99,6 +105,8 @@ pub(super) struct Printer<'a> {
     pub(super) options: &'a PrintOptions,
     /// Regroup each message by field before printing it.
     pub(super) careful: bool,
+    /// What [`MapKeys`]s share, none of which is asked within another's call.
+    keys: RefCell<Vec<Mark>>,
 }
 
 /// Why printing stopped.
@@ -111,7 +119,8 @@ pub(super) enum Stop {
 /// The key of a map's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key<'w> {
-    Text(&'w str),
+    /// Not known to be UTF-8.
+    Text(&'w [u8]),
     Number(u64),
 }
 
@@ -122,14 +131,21 @@ pub(super) struct Entry<'w> {
 }
 
 /// What is known of an object that is being printed in wire order.
-struct Object<'w> {
+#[derive(Default)]
+struct Object {
     fields: Seen,
     oneofs: Seen,
-    /// The field of the run that is being printed: its index, and what ends it (0: nothing).
-    current: Option<u16>,
-    closing: u8,
-    is_empty: bool,
-    keys: Option<KeySet<Key<'w>>>,
+    run: Option<Run>,
+    /// Of the run, if it is a map.
+    keys: Option<MapKeys>,
+}
+
+/// The values of one repeated field, or the entries of one map, that are being printed.
+#[derive(Clone, Copy)]
+struct Run {
+    index: u16,
+    /// Where the opening bracket belongs.
+    start: usize,
 }
 
 // === impl Stop ===
@@ -171,58 +187,30 @@ impl<'a> Printer<'a> {
         if message.known != Known::None {
             return self.known(message, Parts::Whole(bytes), out, depth);
         }
-        out.push(b'{');
-        self.members(message, bytes, out, depth, true)?;
-        out.push(b'}');
+        let start = out.len();
+        self.members(message, bytes, out, depth)?;
+        enclose(out, start, *b"{}");
         Ok(())
     }
 
-    /// Prints the JSON form of a message that came in several parts.
-    fn merged_message(
-        &self,
-        message: &'a Message,
-        parts: Parts<'_, '_>,
-        out: &mut Vec<u8>,
-        depth: u32,
-    ) -> Result<(), Stop> {
-        if depth > MAX_DEPTH {
-            return Err(Stop::bad("nested deeper than 100 levels"));
-        }
-        if message.known != Known::None {
-            return self.known(message, parts, out, depth);
-        }
-        out.push(b'{');
-        self.by_group(message, parts, out, depth, true)?;
-        out.push(b'}');
-        Ok(())
-    }
-
-    /// Prints the members of an object, without its braces; `first`: no member stands before them.
+    /// Prints the members of an object, each with a comma in front, without braces.
     pub(super) fn members(
         &self,
         message: &'a Message,
         bytes: &[u8],
         out: &mut Vec<u8>,
         depth: u32,
-        first: bool,
     ) -> Result<(), Stop> {
         if self.careful {
-            self.by_group(message, Parts::Whole(bytes), out, depth, first)
+            self.by_group(message, Parts::Whole(bytes), out, depth)
         } else {
-            self.in_order(message, bytes, out, depth, first)
+            self.in_order(message, bytes, out, depth)
         }
     }
 
-    fn in_order(
-        &self,
-        message: &'a Message,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-        depth: u32,
-        first: bool,
-    ) -> Result<(), Stop> {
+    fn in_order(&self, message: &'a Message, bytes: &[u8], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         let mut cursor = Cursor::new(bytes);
-        let mut object = Object::new(first);
+        let mut object = Object::default();
         let mut next = 0u16;
         while !cursor.is_empty() {
             let tag = cursor.tag()?;
@@ -231,31 +219,27 @@ impl<'a> Printer<'a> {
                 _ => match message.field_by_number(tag >> 3) {
                     Some(found) => found,
                     None => {
-                        cursor.piece(tag)?;
+                        cursor = cursor.behind(tag)?;
                         continue;
                     }
                 },
             };
-            if field.label == Label::Singular {
-                next = index + 1;
-                if tag & 7 == field.kind.wire_type() {
-                    self.singular(index, field, &mut cursor, &mut object, out, depth)
-                        .map_err(|stop| stop.within(field))?;
-                } else {
-                    cursor.piece(tag)?;
-                }
+            if field.label != Label::Singular {
+                next = self.repeated((index, field), tag, &mut cursor, &mut object, out, depth)?;
                 continue;
             }
-            let piece = cursor.piece(tag)?;
-            if takes(field, tag & 7) && !is_empty_run(field, tag & 7, &piece) {
-                // A run goes on with the same tag, or is over.
-                next = if cursor.goes_on(tag) { index } else { index + 1 };
-                self.run(index, field, tag & 7, &piece, &mut object, out, depth).map_err(|stop| stop.within(field))?;
+            next = index + 1;
+            // of singular fields it is the tag of their own wire type
+            if tag == field.tag {
+                self.singular((index, field), &mut cursor, &mut object, out, depth)
+                    .map_err(|stop| stop.within(field))?;
+            } else {
+                cursor = cursor.behind(tag)?;
             }
         }
-        object.end_run(out);
+        self.end_run(&mut object, out)?;
         if self.options.print_unset {
-            self.unset(message, out, &mut object.is_empty, |index| object.fields.contains(index));
+            self.unset(message, out, |index| object.fields.contains(index));
         }
         Ok(())
     }
@@ -264,41 +248,49 @@ impl<'a> Printer<'a> {
     #[inline(always)]
     fn singular(
         &self,
-        index: u16,
-        field: &'a Field,
+        (index, field): (u16, &'a Field),
         cursor: &mut Cursor<'_>,
-        object: &mut Object<'_>,
+        object: &mut Object,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
-        let elides = field.presence == Presence::Implicit && !self.options.print_unset;
         match field.kind {
             Kind::String => {
                 let bytes = cursor.bytes()?;
-                object.begin(index, field.oneof, out)?;
-                if elides && bytes.is_empty() {
+                self.begin(object, index, field, out)?;
+                if bytes.is_empty() && self.elides(field) {
                     return Ok(());
                 }
-                self.next_key(field, object, out);
-                print_utf8(bytes, out)
+                self.key_and_quote(field, out);
+                print_content(bytes, out)?;
+                out.push(b'"');
+                Ok(())
             }
-            Kind::Bytes | Kind::Group(_) | Kind::Message(_) => {
+            Kind::Message(id) => {
+                let bytes = cursor.bytes()?;
+                self.begin(object, index, field, out)?;
+                self.key(field, out);
+                self.message(id, bytes, out, depth + 1)
+            }
+            Kind::Bytes | Kind::Group(_) => {
                 let piece = cursor.piece(field.tag)?;
-                object.begin(index, field.oneof, out)?;
-                if elides && piece.bytes.is_empty() && field.kind == Kind::Bytes {
+                self.begin(object, index, field, out)?;
+                if piece.bytes.is_empty() && field.kind == Kind::Bytes && self.elides(field) {
                     return Ok(());
                 }
-                self.next_key(field, object, out);
+                self.key(field, out);
                 self.value(field.kind, &piece, out, depth)
             }
             kind => {
-                let bits = cursor.packed(kind.wire_type())?;
-                if !shows(self.schema, kind, bits) {
+                let bits = cursor.packed(field.tag & 7)?;
+                if let Kind::Enum(_) = kind
+                    && !shows(self.schema, kind, bits)
+                {
                     return Ok(());
                 }
-                object.begin(index, field.oneof, out)?;
-                if !(elides && narrow(kind, bits) == 0) {
-                    self.next_key(field, object, out);
+                self.begin(object, index, field, out)?;
+                if narrow(kind, bits) != 0 || !self.elides(field) {
+                    self.key(field, out);
                     self.scalar(kind, bits, out);
                 }
                 Ok(())
@@ -306,45 +298,88 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// The member's key, with a comma if a member stands before it.
-    #[inline]
-    fn next_key(&self, field: &Field, object: &mut Object<'_>, out: &mut Vec<u8>) {
-        if object.is_empty || self.options.proto_names {
-            object.comma(out);
-            return self.key(field, out);
+    /// Begins another field; stops if there was one of it, or of another member of its oneof, already.
+    #[inline(always)]
+    fn begin(&self, object: &mut Object, index: u16, field: &Field, out: &mut Vec<u8>) -> Result<(), Stop> {
+        if object.run.is_some() {
+            self.end_run(object, out)?;
         }
-        out.extend_from_slice(field.next_json_key());
+        let is_new = object.fields.insert(index);
+        let is_free = field.oneof.is_none_or(|oneof| object.oneofs.insert(oneof));
+        if is_new && is_free { Ok(()) } else { Err(Stop::OutOfOrder) }
     }
 
-    /// A repeated field or a map: one value or entry, or a packed run of values.
-    #[allow(clippy::too_many_arguments)]
-    fn run<'w>(
+    fn end_run(&self, object: &mut Object, out: &mut Vec<u8>) -> Result<(), Stop> {
+        if let Some(run) = object.run.take() {
+            match &object.keys {
+                None => enclose(out, run.start, *b"[]"),
+                Some(keys) => {
+                    enclose(out, run.start, *b"{}");
+                    self.no_key_repeated(keys, out)?;
+                    object.keys = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end of a map: stops if a key came twice.
+    pub(super) fn no_key_repeated(&self, keys: &MapKeys, out: &[u8]) -> Result<(), Stop> {
+        match keys.repeated(&mut self.keys.borrow_mut(), |at| printed_string(out, at)) {
+            None => Ok(()),
+            Some(_) => Err(Stop::OutOfOrder),
+        }
+    }
+
+    /// A repeated field or a map: one value or entry, or a packed run of values. The index of the field to expect next.
+    #[inline(always)]
+    fn repeated(
         &self,
-        index: u16,
-        field: &'a Field,
+        (index, field): (u16, &'a Field),
+        tag: u32,
+        cursor: &mut Cursor<'_>,
+        object: &mut Object,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<u16, Stop> {
+        let piece = cursor.piece(tag)?;
+        if takes(field, tag & 7) && !is_empty_run(field, tag & 7, &piece) {
+            self.run((index, field), tag & 7, &piece, cursor.remaining(), object, out, depth)
+                .map_err(|stop| stop.within(field))?;
+        }
+        // A run goes on with the same tag, or is over.
+        Ok(if cursor.goes_on(tag) { index } else { index + 1 })
+    }
+
+    /// The same for what has been read; `left` bytes of the message are behind it.
+    #[allow(clippy::too_many_arguments)]
+    fn run(
+        &self,
+        (index, field): (u16, &'a Field),
         wire_type: u32,
-        piece: &Piece<'w>,
-        object: &mut Object<'w>,
+        piece: &Piece<'_>,
+        left: usize,
+        object: &mut Object,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
-        let (opening, closing) = if field.label == Label::Map { (b'{', b'}') } else { (b'[', b']') };
-        if object.current != Some(index) {
-            object.begin(index, None, out)?;
-            self.next_key(field, object, out);
-            out.push(opening);
-            object.closing = closing;
-            object.current = Some(index);
-            object.keys = (field.label == Label::Map).then(KeySet::new);
+        if object.run.is_none_or(|run| run.index != index) {
+            self.begin(object, index, field, out)?;
+            self.key(field, out);
+            if field.label == Label::Map {
+                object.keys = Some(MapKeys::new());
+            }
+            object.run = Some(Run { index, start: out.len() });
         }
         match &mut object.keys {
-            Some(keys) => self.entry(field, piece.bytes, |key| keys.insert(key), out, depth),
+            Some(keys) => self.entry(field, piece.bytes, keys, left, out, depth),
             None => self.elements(field, wire_type, piece, out, depth),
         }
     }
 
-    /// One element, or the elements of a packed run, each with the comma that it needs.
-    fn elements(
+    /// One element, or the elements of a packed run, each with a comma in front.
+    #[inline]
+    pub(super) fn elements(
         &self,
         field: &Field,
         wire_type: u32,
@@ -355,10 +390,26 @@ impl<'a> Printer<'a> {
         if wire_type == field.kind.wire_type() {
             return self.element(field.kind, piece, out, depth);
         }
-        let mut packed = Cursor::new(piece.bytes);
-        while !packed.is_empty() {
-            let bits = packed.packed(field.kind.wire_type())?;
-            self.element(field.kind, &Piece { bits, bytes: &[] }, out, depth)?;
+        self.packed(field.kind, Cursor::new(piece.bytes), out, depth)
+    }
+
+    /// The elements of a packed run. The kinds of most lists have a loop of their own each.
+    fn packed(&self, kind: Kind, mut run: Cursor<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        match kind {
+            Kind::Double => {
+                each(&mut run, out, Cursor::fixed64, |bits, out| number::print_double(f64::from_bits(bits), out))?
+            }
+            Kind::Float => {
+                each(&mut run, out, Cursor::fixed32, |bits, out| number::print_float(f32::from_bits(bits), out))?
+            }
+            Kind::Int32 => each(&mut run, out, Cursor::varint, |bits, out| put_integer(bits as i32, out))?,
+            Kind::Int64 => each(&mut run, out, Cursor::varint, |bits, out| self.long(bits as i64, out))?,
+            _ => {
+                while !run.is_empty() {
+                    let bits = run.packed(kind.wire_type())?;
+                    self.element(kind, &Piece { bits, bytes: &[] }, out, depth)?;
+                }
+            }
         }
         Ok(())
     }
@@ -366,10 +417,7 @@ impl<'a> Printer<'a> {
     #[inline]
     fn element(&self, kind: Kind, piece: &Piece<'_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         if shows(self.schema, kind, piece.bits) {
-            // No value ends with an opening bracket, so one at the end is this array's own.
-            if out.last() != Some(&b'[') {
-                out.push(b',');
-            }
+            out.push(b',');
             self.value(kind, piece, out, depth)?;
         } else if !self.careful {
             // If there is no other element, there is no list.
@@ -378,25 +426,31 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// One entry of a map; `is_new` notes its key. A repeated key stops: the entry before it is void.
-    pub(super) fn entry<'w>(
+    /// One entry of a map, with `left` bytes behind it. A repeated key stops, now or at the map's end: the entry before it
+    /// is void.
+    pub(super) fn entry(
         &self,
         field: &Field,
-        bytes: &'w [u8],
-        is_new: impl FnOnce(Key<'w>) -> bool,
+        bytes: &[u8],
+        keys: &mut MapKeys,
+        left: usize,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
         let (key_field, value_field) = self.entry_fields(field)?;
         let entry = self.read_entry(key_field, value_field, bytes)?;
-        if !is_new(entry.key) {
-            return Err(Stop::OutOfOrder);
-        }
         let value = entry.value.unwrap_or_default();
         if !shows(self.schema, value_field.kind, value.bits) {
             return Err(Stop::OutOfOrder);
         }
-        self.entry_key(key_field.kind, &entry.key, out);
+        let at = self.entry_key(key_field.kind, &entry.key, out)?;
+        let mark = match entry.key {
+            Key::Text(text) => Mark::text(text, at),
+            Key::Number(number) => Mark::number(number, at),
+        };
+        if !keys.insert(mark, left, &mut self.keys.borrow_mut(), |at| printed_string(out, at)) {
+            return Err(Stop::OutOfOrder);
+        }
         self.value(value_field.kind, &value, out, depth + 1)
             .map_err(|stop| stop.map(|fault| fault.key(entry.key.shown())))
     }
@@ -415,6 +469,13 @@ impl<'a> Printer<'a> {
     ) -> Result<Entry<'w>, Stop> {
         let (mut key, mut value) = (None, None);
         let mut cursor = Cursor::new(bytes);
+        // as most are written: the key, the value, and nothing more
+        if cursor.goes_on(key_field.tag) {
+            key = Some(cursor.tag().and_then(|tag| cursor.piece(tag))?);
+            if cursor.goes_on(value_field.tag) {
+                value = Some(cursor.tag().and_then(|tag| cursor.piece(tag))?);
+            }
+        }
         while !cursor.is_empty() {
             let tag = cursor.tag()?;
             let piece = cursor.piece(tag)?;
@@ -433,7 +494,7 @@ impl<'a> Printer<'a> {
         }
         let key = key.unwrap_or_default();
         let key = match key_field.kind {
-            Kind::String => Key::Text(utf8(key.bytes)?),
+            Kind::String => Key::Text(key.bytes),
             // equal numbers are equal keys, whatever bits a sloppy writer has set above them
             Kind::Int32 | Kind::Uint32 | Kind::Sint32 => Key::Number(u64::from(key.bits as u32)),
             Kind::Bool => Key::Number(u64::from(key.bits != 0)),
@@ -442,13 +503,12 @@ impl<'a> Printer<'a> {
         Ok(Entry { key, value })
     }
 
-    /// Prints a map's key, quoted, with the comma before it and the colon behind it.
-    pub(super) fn entry_key(&self, kind: Kind, key: &Key<'_>, out: &mut Vec<u8>) {
-        if out.last() != Some(&b'{') {
-            out.push(b',');
-        }
+    /// Prints a map's key, quoted, with a comma before it and the colon behind it; where it stands.
+    pub(super) fn entry_key(&self, kind: Kind, key: &Key<'_>, out: &mut Vec<u8>) -> Result<usize, Stop> {
+        out.push(b',');
+        let at = out.len();
         match key {
-            Key::Text(text) => print_text(text, out),
+            Key::Text(text) => print_utf8(text, out)?,
             Key::Number(bits) => match kind {
                 Kind::Int64 | Kind::Sfixed64 => put_quoted(*bits as i64, out),
                 Kind::Sint64 => put_quoted(unzigzag(*bits), out),
@@ -461,98 +521,7 @@ impl<'a> Printer<'a> {
             },
         }
         out.push(b':');
-    }
-
-    /// Prints each field's values together, after protobuf's rules for merging.
-    pub(super) fn by_group(
-        &self,
-        message: &'a Message,
-        parts: Parts<'_, '_>,
-        out: &mut Vec<u8>,
-        depth: u32,
-        first: bool,
-    ) -> Result<(), Stop> {
-        let groups = Groups::of(self.schema, message, parts)?;
-        let mut is_empty = first;
-        for group in groups.iter() {
-            let Some(field) = message.field(group.index) else { continue };
-            let last = group.values.last().map_or(Piece::default(), |value| value.piece);
-            if field.label == Label::Singular && self.is_elided(field, &last) {
-                continue;
-            }
-            let (start, was_empty) = (out.len(), is_empty);
-            comma(&mut is_empty, out);
-            self.key(field, out);
-            let value = out.len();
-            self.group(field, group, out, depth).map_err(|stop| stop.within(field))?;
-            if field.label != Label::Singular && out.len() == value + 2 && !self.options.print_unset {
-                // all of it were numbers that a closed enum does not know
-                out.truncate(start);
-                is_empty = was_empty;
-            }
-        }
-        if self.options.print_unset {
-            self.unset(message, out, &mut is_empty, |index| groups.find(index).is_some());
-        }
-        Ok(())
-    }
-
-    /// Prints all values of one field: the array, the object, or the one value that they make.
-    fn group(&self, field: &'a Field, group: Group<'_, '_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
-        match field.label {
-            Label::Map => self.merged_map(field, group.values, out, depth),
-            Label::Repeated => {
-                out.push(b'[');
-                for value in group.values {
-                    self.elements(field, value.wire_type.into(), &value.piece, out, depth)?;
-                }
-                out.push(b']');
-                Ok(())
-            }
-            Label::Singular => self.merged(field.kind, group.values, out, depth),
-        }
-    }
-
-    /// Prints the one value that several make: the last one, or all of them merged if they are messages.
-    pub(super) fn merged(&self, kind: Kind, values: &[Value<'_>], out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
-        match (values, kind) {
-            ([_, _, ..], _) if !self.careful => Err(Stop::OutOfOrder),
-            ([_, _, ..], Kind::Message(id) | Kind::Group(id)) => {
-                self.merged_message(self.schema.message(id), Parts::Several(values), out, depth + 1)
-            }
-            ([.., last], _) => self.value(kind, &last.piece, out, depth),
-            ([], _) => self.value(kind, &Piece::default(), out, depth),
-        }
-    }
-
-    /// Prints a map of which the last entry of each key counts.
-    pub(super) fn merged_map(
-        &self,
-        field: &Field,
-        values: &[Value<'_>],
-        out: &mut Vec<u8>,
-        depth: u32,
-    ) -> Result<(), Stop> {
-        let (key_field, value_field) = self.entry_fields(field)?;
-        let entry_message = field.kind.message().map(|id| self.schema.message(id));
-        let mut keys = KeySet::new();
-        let counts = values.iter().rev().map(|value| {
-            let entry = self.read_entry(key_field, value_field, value.piece.bytes)?;
-            Ok(shows(self.schema, value_field.kind, entry.value.unwrap_or_default().bits) && keys.insert(entry.key))
-        });
-        let counts = counts.collect::<Result<Vec<bool>, Stop>>()?;
-        out.push(b'{');
-        for (value, _) in values.iter().zip(counts.iter().rev()).filter(|(_, counts)| **counts) {
-            let entry = self.read_entry(key_field, value_field, value.piece.bytes)?;
-            let entry_parts = Parts::Whole(value.piece.bytes);
-            let groups = entry_message.map(|message| Groups::of(self.schema, message, entry_parts)).transpose()?;
-            self.entry_key(key_field.kind, &entry.key, out);
-            let parts = groups.as_ref().and_then(|groups| groups.find(1)).map_or(&[][..], |group| group.values);
-            self.merged(value_field.kind, parts, out, depth + 1)
-                .map_err(|stop| stop.map(|fault| fault.key(entry.key.shown())))?;
-        }
-        out.push(b'}');
-        Ok(())
+        Ok(at)
     }
 
     /// Prints one value.
@@ -611,32 +580,38 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Whether a value says no more than its absence would, which is then what is printed.
+    /// Whether a zero or empty value of this field, which is no message, says no more than its absence would.
     #[inline]
-    fn is_elided(&self, field: &Field, piece: &Piece<'_>) -> bool {
-        field.presence == Presence::Implicit
-            && !self.options.print_unset
-            && field.kind.message().is_none()
-            && narrow(field.kind, piece.bits) == 0
-            && piece.bytes.is_empty()
+    pub(super) fn elides(&self, field: &Field) -> bool {
+        field.presence == Presence::Implicit && !self.options.print_unset
     }
 
+    /// Prints a member's key, with a comma in front.
     #[inline]
     pub(super) fn key(&self, field: &Field, out: &mut Vec<u8>) {
         if self.options.proto_names {
-            print_text(field.name(), out);
-            out.push(b':');
+            proto_key(field, out);
         } else {
-            out.extend_from_slice(field.json_key());
+            field.put_next_json_key(out);
+        }
+    }
+
+    /// The same with the quote that a string begins with.
+    #[inline]
+    fn key_and_quote(&self, field: &Field, out: &mut Vec<u8>) {
+        if self.options.proto_names {
+            proto_key(field, out);
+            out.push(b'"');
+        } else {
+            field.put_next_json_key_and_quote(out);
         }
     }
 
     /// Prints the fields without presence that `has` does not know, with their zero values.
-    fn unset(&self, message: &'a Message, out: &mut Vec<u8>, is_empty: &mut bool, has: impl Fn(u16) -> bool) {
+    pub(super) fn unset(&self, message: &'a Message, out: &mut Vec<u8>, has: impl Fn(u16) -> bool) {
         for (index, field) in (0u16..).zip(&message.fields) {
             let no_presence = field.label != Label::Singular || field.presence == Presence::Implicit;
             if no_presence && !field.is_extension() && !has(index) {
-                comma(is_empty, out);
                 self.key(field, out);
                 self.absent(field, out);
             }
@@ -655,60 +630,44 @@ impl<'a> Printer<'a> {
     }
 }
 
-// === impl Object ===
-
-impl<'w> Object<'w> {
-    #[inline]
-    fn new(is_empty: bool) -> Object<'w> {
-        Object { fields: Seen::default(), oneofs: Seen::default(), current: None, closing: 0, is_empty, keys: None }
-    }
-
-    /// Begins the run of another field; stops if there was one of it, or of another member of its oneof, already.
-    #[inline(always)]
-    fn begin(&mut self, index: u16, oneof: Option<u16>, out: &mut Vec<u8>) -> Result<(), Stop> {
-        self.end_run(out);
-        let is_new = self.fields.insert(index);
-        let is_free = oneof.is_none_or(|oneof| self.oneofs.insert(oneof));
-        if is_new && is_free { Ok(()) } else { Err(Stop::OutOfOrder) }
-    }
-
-    #[inline]
-    fn end_run(&mut self, out: &mut Vec<u8>) {
-        if self.closing != 0 {
-            out.push(self.closing);
-            self.closing = 0;
-            self.current = None;
-            self.keys = None;
-        }
-    }
-
-    #[inline]
-    fn comma(&mut self, out: &mut Vec<u8>) {
-        comma(&mut self.is_empty, out);
-    }
-}
-
 // === impl Key ===
 
 impl Key<'_> {
     pub(super) fn shown(&self) -> String {
         match self {
-            Key::Text(text) => (*text).to_owned(),
+            Key::Text(text) => String::from_utf8_lossy(text).into_owned(),
             Key::Number(number) => number.to_string(),
+        }
+    }
+
+    /// What printing it would check, for a key that is not printed.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        match self {
+            Key::Text(text) => utf8(text).map(drop),
+            Key::Number(_) => Ok(()),
         }
     }
 }
 
+fn proto_key(field: &Field, out: &mut Vec<u8>) {
+    out.push(b',');
+    print_text(field.name(), out);
+    out.push(b':');
+}
+
+/// Ends an object or an array whose parts each have a comma in front: the first comma becomes the opening bracket.
 #[inline]
-fn comma(is_empty: &mut bool, out: &mut Vec<u8>) {
-    if !std::mem::replace(is_empty, false) {
-        out.push(b',');
+pub(super) fn enclose(out: &mut Vec<u8>, start: usize, [opening, closing]: [u8; 2]) {
+    match out.get_mut(start) {
+        Some(first) => *first = opening,
+        None => out.push(opening),
     }
+    out.push(closing);
 }
 
 /// A varint as its kind keeps it: of a 32-bit kind the low bits count, as to protobuf's readers.
 #[inline]
-fn narrow(kind: Kind, bits: u64) -> u64 {
+pub(super) fn narrow(kind: Kind, bits: u64) -> u64 {
     match kind {
         Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Enum(_) => bits & u64::from(u32::MAX),
         _ => bits,
@@ -738,75 +697,25 @@ pub(super) fn is_empty_run(field: &Field, wire_type: u32, piece: &Piece<'_>) -> 
     wire_type == 2 && piece.bytes.is_empty() && field.kind.can_be_packed()
 }
 
+/// Prints the numbers of a packed run, each with a comma in front.
 #[inline]
-fn put_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-#[inline]
-fn put_quoted(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.push(b'"');
-    put_integer(value, out);
-    out.push(b'"');
+fn each<'w, T>(
+    run: &mut Cursor<'w>,
+    out: &mut Vec<u8>,
+    read: impl Fn(&mut Cursor<'w>) -> Result<T, Malformed>,
+    print: impl Fn(T, &mut Vec<u8>),
+) -> Result<(), Malformed> {
+    while !run.is_empty() {
+        let value = read(run)?;
+        out.push(b',');
+        print(value, out);
+    }
+    Ok(())
 }
 
 #[inline]
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Stop> {
     std::str::from_utf8(bytes).map_err(|_| Stop::bad("a string is not UTF-8"))
-}
-
-/// Prints the bytes of a string, which must be UTF-8. Most are ASCII without anything to escape, which one scan tells.
-#[inline]
-fn print_utf8(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
-    if plain_ascii(bytes) == bytes.len() {
-        out.reserve(bytes.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-    } else {
-        print_text(utf8(bytes)?, out);
-    }
-    Ok(())
-}
-
-/// Prints a string with its quotes; only what JSON demands is escaped.
-#[inline]
-pub(super) fn print_text(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    out.push(b'"');
-    let mut at = special(bytes, 0);
-    if at == bytes.len() {
-        out.extend_from_slice(bytes);
-    } else {
-        let mut from = 0;
-        while let Some(&byte) = bytes.get(at) {
-            out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
-            print_escape(byte, out);
-            from = at + 1;
-            at = special(bytes, from);
-        }
-        out.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    }
-    out.push(b'"');
-}
-
-fn print_escape(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        8 => b'b',
-        12 => b'f',
-        _ => {
-            out.extend_from_slice(b"\\u00");
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
-            return;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ impl<'a> JsonReader<'a> {
             b'-' | b'0'..=b'9' => {
                 let number = self.tokens.plain_decimal();
                 let value = match number {
-                    Some(value) => value,
+                    Some(decimal) => decimal.as_double(),
                     None => {
                         let offset = self.tokens.offset();
                         let text = self.tokens.number()?;

@@ -76,7 +76,7 @@ impl Seconds {
             return None;
         }
         let (year, month, day) = date_from_days(self.seconds.div_euclid(DAY));
-        let second = self.seconds.rem_euclid(DAY);
+        let second = self.seconds.rem_euclid(DAY) as u32;
         let mut text = *b"0000-00-00T00:00:00";
         let parts = [
             (0, year / 100),
@@ -88,8 +88,10 @@ impl Seconds {
             (17, second % 60),
         ];
         for (at, value) in parts {
-            text[at] += (value / 10) as u8;
-            text[at + 1] += (value % 10) as u8;
+            // exact below 179
+            let tens = (value * 103) >> 10;
+            text[at] += tens as u8;
+            text[at + 1] += (value - tens * 10) as u8;
         }
         out.extend_from_slice(&text);
         print_fraction(self.nanos.unsigned_abs(), out);
@@ -156,17 +158,24 @@ fn print_fraction(nanos: u32, out: &mut Vec<u8>) {
     if nanos == 0 {
         return;
     }
-    let (mut value, digits) = match nanos {
-        _ if nanos.is_multiple_of(1_000_000) => (nanos / 1_000_000, 3),
-        _ if nanos.is_multiple_of(1_000) => (nanos / 1_000, 6),
-        _ => (nanos, 9),
+    let digits = match nanos {
+        _ if nanos.is_multiple_of(1_000_000) => 3,
+        _ if nanos.is_multiple_of(1_000) => 6,
+        _ => 9,
     };
     let mut text = *b".000000000";
-    for byte in text.iter_mut().skip(1).take(digits).rev() {
-        *byte += (value % 10) as u8;
-        value /= 10;
+    for (group, value) in text[1..].chunks_exact_mut(3).zip([nanos / 1_000_000, nanos / 1_000 % 1_000, nanos % 1_000]) {
+        // exact below 1,099 and below 179
+        let hundreds = (value * 41) >> 12;
+        let rest = value - hundreds * 100;
+        let tens = (rest * 103) >> 10;
+        for (byte, digit) in group.iter_mut().zip([hundreds, tens, rest - tens * 10]) {
+            *byte += digit as u8;
+        }
     }
-    out.extend(text.iter().take(digits + 1));
+    let end = out.len() + 1 + digits;
+    out.extend_from_slice(&text);
+    out.truncate(end);
 }
 
 fn days_of(year: i64, month: i64) -> i64 {
@@ -186,16 +195,15 @@ fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
     y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (m * 153 + 2) / 5 + day - 1 - 719_468
 }
 
-/// The date of a day since 1970-01-01: the inverse of [`days_from_date`].
-fn date_from_days(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let d = z.rem_euclid(146_097);
+/// The date of a day since 1970-01-01, from the year 1 on: the inverse of [`days_from_date`].
+fn date_from_days(days: i64) -> (u32, u32, u32) {
+    let z = (days + 719_468) as u32;
+    let (era, d) = (z / 146_097, z % 146_097);
     let y = (d - d / 1460 + d / 36_524 - d / 146_096) / 365;
     let in_year = d - (365 * y + y / 4 - y / 100);
     let m = (5 * in_year + 2) / 153;
     let month = if m < 10 { m + 3 } else { m - 9 };
-    (era * 400 + y + i64::from(month <= 2), month, in_year - (153 * m + 2) / 5 + 1)
+    (era * 400 + y + u32::from(month <= 2), month, in_year - (153 * m + 2) / 5 + 1)
 }
 
 /// Reads a FieldMask's paths (`a.fooBar,b`) and writes them as its field 1. With `snake_too`, segments already in
@@ -299,6 +307,7 @@ mod tests {
     fn every_day_of_every_year_survives() {
         for days in (-719_162..=2_932_896).step_by(17) {
             let (year, month, day) = date_from_days(days);
+            let (year, month, day) = (year.into(), month.into(), day.into());
             assert_eq!(days_from_date(year, month, day), days);
             assert!((1..=12).contains(&month) && day >= 1 && day <= days_of(year, month));
         }

@@ -1,13 +1,14 @@
 //! The well-known types that JSON shows apart, to JSON.
 
 use super::UnknownAny;
-use super::json_write::{Printer, Stop, print_text, utf8};
-use super::key_set::KeySet;
+use super::json_write::{Printer, Stop, enclose, utf8};
 use super::known_types::{Seconds, print_mask_path};
+use super::map_keys::MapKeys;
+use super::quoted::print_text;
 use super::regroup::{Groups, Parts, check_parts};
 use super::text;
 use crate::catalog::{Field, Kind, Known, Message};
-use crate::wire::{Malformed, Piece};
+use crate::wire::{Cursor, Malformed, Piece};
 
 // === impl Printer ===
 
@@ -43,9 +44,9 @@ impl<'a> Printer<'a> {
             (Known::ListValue, [values]) => self.list_value(values, parts, out, depth),
             (Known::Value, _) => self.free_value(message, parts, out, depth),
             (Known::MessageSet, _) => {
-                out.push(b'{');
-                self.by_group(message, parts, out, depth, true)?;
-                out.push(b'}');
+                let start = out.len();
+                self.by_group(message, parts, out, depth)?;
+                enclose(out, start, *b"{}");
                 Ok(())
             }
             // `Empty`; the others have been checked to have these very fields.
@@ -85,9 +86,9 @@ impl<'a> Printer<'a> {
                     check_parts(self.schema, message, value, depth + 1).map_err(Stop::Bad)?;
                 }
                 match message.known {
-                    Known::None => self.members(message, value, out, depth + 1, false)?,
+                    Known::None => self.members(message, value, out, depth + 1)?,
                     Known::MessageSet => {
-                        self.by_group(message, Parts::Whole(value), out, depth + 1, false)?;
+                        self.by_group(message, Parts::Whole(value), out, depth + 1)?;
                     }
                     Known::Empty => {}
                     _ => {
@@ -122,31 +123,29 @@ impl<'a> Printer<'a> {
             let groups = Groups::of(self.schema, message, parts)?;
             return self.merged_map(fields, groups.find(0).map_or(&[], |group| group.values), out, depth);
         }
-        out.push(b'{');
-        let mut keys = KeySet::new();
-        each_of(fields, parts, |piece| self.entry(fields, piece.bytes, |key| keys.insert(key), out, depth))?;
-        out.push(b'}');
-        Ok(())
+        let start = out.len();
+        let mut keys = MapKeys::new();
+        each_of(fields, parts, |piece, left| self.entry(fields, piece.bytes, &mut keys, left, out, depth))?;
+        enclose(out, start, *b"{}");
+        self.no_key_repeated(&keys, out)
     }
 
     fn list_value(&self, values: &'a Field, parts: Parts<'_, '_>, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
-        out.push(b'[');
+        let start = out.len();
         let mut index = 0;
-        each_of(values, parts, |piece| {
-            if index > 0 {
-                out.push(b',');
-            }
+        each_of(values, parts, |piece, _| {
+            out.push(b',');
             index += 1;
             self.value(values.kind, &piece, out, depth).map_err(|stop| stop.map(|fault| fault.element(index - 1)))
         })?;
-        out.push(b']');
+        enclose(out, start, *b"[]");
         Ok(())
     }
 
     /// The value that counts of a field of which there should be one.
     fn last_of<'w>(&self, field: &Field, parts: Parts<'_, 'w>) -> Result<Option<Piece<'w>>, Stop> {
         let mut last = None;
-        each_of(field, parts, |piece| match last.replace(piece) {
+        each_of(field, parts, |piece, _| match last.replace(piece) {
             Some(_) if !self.careful => Err(Stop::OutOfOrder),
             _ => Ok(()),
         })?;
@@ -208,16 +207,17 @@ fn finite(field: &Field, bits: u64) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Calls back for each value of this field; other fields are skipped.
+/// Calls back for each value of this field, with how many bytes are behind it; other fields are skipped.
 fn each_of<'w>(
     field: &Field,
     parts: Parts<'_, 'w>,
-    mut each: impl FnMut(Piece<'w>) -> Result<(), Stop>,
+    mut each: impl FnMut(Piece<'w>, usize) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    for found in parts.fields() {
+    let mut fields = parts.fields();
+    while let Some(found) = fields.next() {
         let (tag, piece) = found?;
         if tag == field.tag {
-            each(piece)?;
+            each(piece, fields.left())?;
         }
     }
     Ok(())
@@ -226,15 +226,26 @@ fn each_of<'w>(
 /// The two fields of a Timestamp or a Duration.
 fn seconds(parts: Parts<'_, '_>) -> Result<Seconds, Malformed> {
     let mut read = Seconds::default();
-    for field in parts.fields() {
-        let (tag, piece) = field?;
+    match parts {
+        // nearly always
+        Parts::Whole(bytes) => add_seconds(bytes, &mut read)?,
+        Parts::Several(values) => values.iter().try_for_each(|value| add_seconds(value.piece.bytes, &mut read))?,
+    }
+    Ok(read)
+}
+
+fn add_seconds(bytes: &[u8], read: &mut Seconds) -> Result<(), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.is_empty() {
+        let tag = cursor.tag()?;
+        let piece = cursor.piece(tag)?;
         match tag {
             0x08 => read.seconds = piece.bits as i64,
             0x10 => read.nanos = piece.bits as i32,
             _ => {}
         }
     }
-    Ok(read)
+    Ok(())
 }
 
 fn field_mask(parts: Parts<'_, '_>, out: &mut Vec<u8>) -> Result<(), Stop> {

@@ -52,6 +52,7 @@
 //! conformance suite, which both directions pass.
 
 mod binding;
+mod careful_write;
 mod fault;
 mod guard;
 mod indent;
@@ -62,8 +63,10 @@ mod known_read;
 mod known_types;
 mod known_write;
 mod leaf;
+mod map_keys;
 mod message_set;
 mod number;
+mod quoted;
 mod regroup;
 mod suggest;
 mod text;

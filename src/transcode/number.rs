@@ -44,8 +44,21 @@ pub(super) fn whole(text: &str) -> Result<i128, NotThatNumber> {
     Ok(if negative { -i128::from(value) } else { i128::from(value) })
 }
 
-/// What a whole number is on the wire, as a field of this kind: the varint's value, or the fixed-size field's bits.
+/// The same as [`integer_bits`] for a sign and a number without one.
 #[inline]
+pub(super) fn plain_integer_bits(kind: Kind, (negative, digits): (bool, u64)) -> Result<u64, NotThatNumber> {
+    match i64::try_from(digits) {
+        // nothing that 32 bits do not hold either way has to be looked at closely
+        Ok(value) if !negative && value <= i64::from(i32::MAX) => Ok(match kind {
+            Kind::Sint32 | Kind::Sint64 => zigzag(value),
+            _ => digits,
+        }),
+        _ if negative => integer_bits(kind, -i128::from(digits)),
+        _ => integer_bits(kind, i128::from(digits)),
+    }
+}
+
+/// What a whole number is on the wire, as a field of this kind: the varint's value, or the fixed-size field's bits.
 pub(super) fn integer_bits(kind: Kind, value: i128) -> Result<u64, NotThatNumber> {
     let signed32 = || i32::try_from(value).map(i64::from).map_err(|_| OUT_OF_RANGE);
     let signed64 = || i64::try_from(value).map_err(|_| OUT_OF_RANGE);

@@ -64,6 +64,13 @@ impl<'a, 'w> Parts<'a, 'w> {
 
 // === impl Fields ===
 
+impl Fields<'_, '_> {
+    /// How many bytes of the present part are still to come.
+    pub(super) fn left(&self) -> usize {
+        self.cursor.remaining()
+    }
+}
+
 impl<'w> Iterator for Fields<'_, 'w> {
     type Item = Result<(u32, Piece<'w>), Malformed>;
 

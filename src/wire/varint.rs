@@ -2,12 +2,29 @@
 
 /// Appends a varint: one to ten bytes.
 #[inline]
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+pub fn put_varint(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        put_long_varint(out, value);
     }
-    out.push(value as u8);
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut value: u64) {
+    // in place first, so that the output is asked for room only once
+    let (mut bytes, mut len) = ([0u8; 10], 1);
+    for byte in &mut bytes {
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+        if value == 0 {
+            *byte &= 0x7f;
+            break;
+        }
+        len += 1;
+    }
+    let end = out.len() + len;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 /// How many bytes `put_varint` writes for this value: 1 to 10.
@@ -26,6 +43,29 @@ pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     {
         return Some((u64::from(first), 1));
     }
+    match bytes.first_chunk::<8>() {
+        Some(word) if u64::from_le_bytes(*word) & ENDS != ENDS => Some(short_varint(u64::from_le_bytes(*word))),
+        _ => varint_by_bytes(bytes),
+    }
+}
+
+/// The high bit of each byte: not set in the last one of a varint.
+const ENDS: u64 = 0x8080_8080_8080_8080;
+
+/// Reads a varint that ends within eight bytes, all of them at once.
+#[inline]
+fn short_varint(word: u64) -> (u64, usize) {
+    let end = !word & ENDS;
+    let len = end.trailing_zeros() / 8 + 1;
+    // up to the end; then groups of 7, 14 and 28 bits move together
+    let bits = word & (end ^ end.wrapping_sub(1)) & !ENDS;
+    let bits = bits & 0x007f_007f_007f_007f | (bits & 0x7f00_7f00_7f00_7f00) >> 1;
+    let bits = bits & 0x0000_3fff_0000_3fff | (bits & 0x3fff_0000_3fff_0000) >> 2;
+    let bits = bits & 0x0000_0000_0fff_ffff | (bits & 0x0fff_ffff_0000_0000) >> 4;
+    (bits, len as usize)
+}
+
+fn varint_by_bytes(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0u64;
     for (i, &byte) in bytes.iter().take(10).enumerate() {
         if i == 9 && byte > 1 {
@@ -99,6 +139,24 @@ pub const fn unzigzag(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn varints_are_read_alike_at_once_and_byte_by_byte() {
+        for shift in 0..64 {
+            for value in [1u64 << shift, (1u64 << shift) - 1, u64::MAX >> shift, 0xdead_beef_1234_5678 >> shift] {
+                let mut bytes = Vec::new();
+                put_varint(&mut bytes, value);
+                let len = bytes.len();
+                assert_eq!(varint(&bytes), Some((value, len)));
+                for behind in [0x00, 0x7f, 0x80, 0xff] {
+                    bytes.resize(len + 10, behind);
+                    assert_eq!(varint(&bytes), Some((value, len)), "{value:x} {behind:x}");
+                    assert_eq!(varint_by_bytes(&bytes), Some((value, len)));
+                    bytes.truncate(len);
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_length_round_trips() {

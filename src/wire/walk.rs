@@ -61,12 +61,9 @@ impl<'a> Cursor<'a> {
             self.rest = rest;
             return Ok(u64::from(*byte));
         }
-        self.long_varint()
-    }
-
-    fn long_varint(&mut self) -> Result<u64, Malformed> {
-        let (value, used) = varint(self.rest).ok_or(Malformed("a varint is cut short or too long"))?;
-        self.rest = self.rest.get(used..).ok_or(CUT_SHORT)?;
+        // handed over by value: a cursor whose address nobody takes stays in registers
+        let (value, rest) = long_varint(self.rest)?;
+        self.rest = rest;
         Ok(value)
     }
 
@@ -77,15 +74,9 @@ impl<'a> Cursor<'a> {
             self.rest = rest;
             return Ok(u32::from(*byte));
         }
-        self.long_tag()
-    }
-
-    fn long_tag(&mut self) -> Result<u32, Malformed> {
-        let before = self.rest.len();
-        match u32::try_from(self.varint()?) {
-            Ok(tag) if tag >= 8 && before - self.rest.len() <= 5 => Ok(tag),
-            _ => Err(Malformed("a tag has no valid field number")),
-        }
+        let (tag, rest) = long_tag(self.rest)?;
+        self.rest = rest;
+        Ok(tag)
     }
 
     /// Reads a length and as many bytes.
@@ -109,18 +100,37 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(*bytes))
     }
 
+    /// What is behind the value that follows this tag.
+    #[inline(never)]
+    pub fn behind(mut self, tag: u32) -> Result<Cursor<'a>, Malformed> {
+        self.piece(tag)?;
+        Ok(self)
+    }
+
     /// Reads the value that follows this tag; a group up to and including its end tag.
-    #[inline]
+    #[inline(always)]
     pub fn piece(&mut self, tag: u32) -> Result<Piece<'a>, Malformed> {
-        Ok(match tag & 7 {
-            0 => Piece { bits: self.varint()?, bytes: &[] },
+        match tag & 7 {
+            0 => Ok(Piece { bits: self.varint()?, bytes: &[] }),
+            2 => Ok(Piece { bits: 0, bytes: self.bytes()? }),
+            _ => {
+                let (piece, behind) = self.other_piece(tag)?;
+                *self = behind;
+                Ok(piece)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn other_piece(mut self, tag: u32) -> Result<(Piece<'a>, Cursor<'a>), Malformed> {
+        let piece = match tag & 7 {
             1 => Piece { bits: self.fixed64()?, bytes: &[] },
-            2 => Piece { bits: 0, bytes: self.bytes()? },
             3 => Piece { bits: 0, bytes: self.group(tag >> 3)? },
             5 => Piece { bits: u64::from(self.fixed32()?), bytes: &[] },
             4 => return Err(Malformed("a group ends that did not begin")),
             _ => return Err(Malformed("a tag has a wire type that does not exist")),
-        })
+        };
+        Ok((piece, self))
     }
 
     /// Reads one value of this wire type as it stands in a packed field: 0, 1 or 5.
@@ -169,6 +179,19 @@ impl<'a> Cursor<'a> {
                 }
             }
         }
+    }
+}
+
+fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Malformed> {
+    let (value, used) = varint(bytes).ok_or(Malformed("a varint is cut short or too long"))?;
+    Ok((value, bytes.get(used..).ok_or(CUT_SHORT)?))
+}
+
+fn long_tag(bytes: &[u8]) -> Result<(u32, &[u8]), Malformed> {
+    let (tag, rest) = long_varint(bytes)?;
+    match u32::try_from(tag) {
+        Ok(tag) if tag >= 8 && bytes.len() - rest.len() <= 5 => Ok((tag, rest)),
+        _ => Err(Malformed("a tag has no valid field number")),
     }
 }
 

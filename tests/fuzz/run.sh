@@ -20,9 +20,9 @@ coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 triple=$(rustc -vV | sed -n 's/^host: //p')
-(cd "$here" && RUSTFLAGS="$coverage" CARGO_INCREMENTAL=0 cargo build --release --locked --target "$triple" \
-    --target-dir "$work" --bin "$target")
-program=$work/$triple/release/$target
+(cd "$root" && RUSTFLAGS="$coverage" CARGO_INCREMENTAL=0 cargo build --profile fuzz --locked -p transom-fuzz \
+    --target "$triple" --target-dir "$work" --bin "$target")
+program=$work/$triple/fuzz/$target
 
 mkdir -p "$work/artifacts/$target" "$work/corpus/$target"
 cd "$root"

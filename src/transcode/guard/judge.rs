@@ -63,7 +63,7 @@ impl<'s, 'w> Judge<'s, 'w> for Blind {
         Blind
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(
         &mut self,
         walk: &mut Walk<'s>,
