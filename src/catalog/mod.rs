@@ -9,6 +9,7 @@ mod diagnose;
 mod editions;
 mod gather;
 mod http_rule;
+mod method_settings;
 mod mistake;
 mod modern_descriptor;
 mod name_index;
@@ -27,6 +28,7 @@ mod unit;
 pub use bundled::schema as bundled_schema;
 pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};
+pub use method_settings::{MethodSettings, PartialRest, PartialSettings, PartialSse, RestSettings, SseSettings};
 pub use mistake::{Mistake, Place};
 pub use rules::{
     BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules,
@@ -34,10 +36,10 @@ pub use rules::{
 };
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
-    Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, MethodSettings, Service, StreamKind,
-    UnknownFields, UnknownNumbers, Verb, Weave,
+    Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, Service, StreamKind, UnknownFields,
+    UnknownNumbers, Verb, Weave,
 };
-pub use settings::{HostRule, PartialSettings, SettingRule, check_settings};
+pub use settings::{HostRule, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};
 pub use template::{MAX_LITERAL, Segment, Template, TemplateError, TemplateVariable};
 

@@ -1,7 +1,6 @@
 //! Services, methods and their HTTP bindings.
 
-use std::time::Duration;
-
+use super::method_settings::MethodSettings;
 use super::mistake::Place;
 use super::schema::MessageId;
 use super::template::Template;
@@ -87,67 +86,6 @@ pub enum Body {
 /// A dotted path, resolved: indices into the fields of each message on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath(pub Box<[u16]>);
-
-/// What holds for calls of one method: merged default < catalog < service < method when the catalog is loaded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MethodSettings {
-    /// Bytes of one request message; 0: no limit. Default 4 MiB.
-    pub max_request_message: usize,
-    /// Bytes of one response message; 0: no limit. Default 4 MiB.
-    pub max_response_message: usize,
-    /// The deadline of a call whose caller gives none. Default: none.
-    pub default_deadline: Option<Duration>,
-    /// The longest deadline; a longer one, or none, is cut down to it. Default: none.
-    pub max_deadline: Option<Duration>,
-    /// Time without a message in either direction after which a stream ends. Default: none.
-    pub idle_timeout: Option<Duration>,
-    /// What to do with a JSON field that the message does not have.
-    pub unknown_json_fields: UnknownFields,
-    /// Query parameters that are not bound and not complained about, as an API key.
-    pub ignored_query: Box<[Box<str>]>,
-    /// Which messages of a client stream get what path and query bind. Default: the first.
-    pub weave: Weave,
-    /// Print fields that are not set (scalars, empty lists and maps).
-    pub print_unset: bool,
-    /// Print names as in the `.proto` file.
-    pub proto_names: bool,
-    /// How enum values are printed. Names without their prefix are then read as well.
-    pub enums: EnumForm,
-    /// Print 64-bit integers as JSON numbers where those are exact for every reader, up to 2^53-1 either way; others
-    /// stay strings. Both forms are read in any case. Default: no.
-    pub int64_numbers: bool,
-    /// How bytes are printed, and read.
-    pub bytes: BytesForm,
-    /// Blanks per level of an answer's JSON; 0: all in one line, as streams always have it. At most 8.
-    pub indent: u8,
-    /// The encodings that the upstream reads: messages compressed with one of these pass as they are, messages in
-    /// others that we know are unpacked on the way. Default: gzip, which every common server has.
-    pub upstream_encodings: Box<[Box<str>]>,
-    /// Messages and bodies that the edge makes are compressed for callers who accept that, from this many bytes on;
-    /// 0: never. Default 1 KiB.
-    pub compress_from: usize,
-    /// Connect calls must say `connect-protocol-version: 1` (`connect=v1` by GET). Default: no.
-    pub require_connect_version: bool,
-    /// Whether request messages are checked against the schema, in every dialect. Default: no.
-    pub guard_requests: GuardMode,
-    /// The same for the messages of answers. Default: no.
-    pub guard_responses: GuardMode,
-    /// What the guard does with field numbers that a message does not have. Default: they pass.
-    pub guard_unknown: UnknownNumbers,
-    /// Elements of a repeated field and entries of a map that the guard lets pass; 0: any number. Default 0.
-    pub guard_max_repeated: usize,
-    /// Bytes of a string that the guard lets pass; 0: any number. Default 0.
-    pub guard_max_string: usize,
-    /// Bytes of a `bytes` field that the guard lets pass; 0: any number. Default 0.
-    pub guard_max_bytes: usize,
-    /// How deep messages may nest for the guard, the outermost not counted: 1 to 100. Default 100, protobuf's own limit.
-    pub guard_max_depth: u32,
-    /// Whether request messages are judged by the rules of `buf.validate` that their types carry, in every dialect.
-    /// Default: no.
-    pub validate_requests: GuardMode,
-    /// The same for the messages of answers. Default: no.
-    pub validate_responses: GuardMode,
-}
 
 /// What the schema guard does with messages that break the schema, and validation with those that break rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,41 +226,6 @@ impl GuardMode {
             GuardMode::Off => "off",
             GuardMode::Shadow => "shadow",
             GuardMode::Enforce => "enforce",
-        }
-    }
-}
-
-// === impl MethodSettings ===
-
-impl Default for MethodSettings {
-    fn default() -> MethodSettings {
-        MethodSettings {
-            max_request_message: 4 << 20,
-            max_response_message: 4 << 20,
-            default_deadline: None,
-            max_deadline: None,
-            idle_timeout: None,
-            unknown_json_fields: UnknownFields::Refuse,
-            ignored_query: Box::new([]),
-            weave: Weave::First,
-            print_unset: false,
-            proto_names: false,
-            enums: EnumForm::Name,
-            int64_numbers: false,
-            bytes: BytesForm::Base64,
-            indent: 0,
-            upstream_encodings: Box::new(["gzip".into()]),
-            compress_from: 1 << 10,
-            require_connect_version: false,
-            guard_requests: GuardMode::Off,
-            guard_responses: GuardMode::Off,
-            guard_unknown: UnknownNumbers::Pass,
-            guard_max_repeated: 0,
-            guard_max_string: 0,
-            guard_max_bytes: 0,
-            guard_max_depth: 100,
-            validate_requests: GuardMode::Off,
-            validate_responses: GuardMode::Off,
         }
     }
 }

@@ -1,67 +1,8 @@
 //! Settings and hosts by pattern, merged into each method and service when a catalog is loaded.
 
-use std::time::Duration;
-
+use super::method_settings::{MethodSettings, PartialSettings};
 use super::mistake::{Mistake, Place};
-use super::service::{BytesForm, EnumForm, GuardMode, MethodSettings, UnknownFields, UnknownNumbers, Weave};
 use crate::wire::closest;
-
-/// Settings for the methods that a pattern names. `None`: as the next more general settings have it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PartialSettings {
-    /// See [`MethodSettings::max_request_message`].
-    pub max_request_message: Option<usize>,
-    /// See [`MethodSettings::max_response_message`].
-    pub max_response_message: Option<usize>,
-    /// See [`MethodSettings::default_deadline`].
-    pub default_deadline: Option<Option<Duration>>,
-    /// See [`MethodSettings::max_deadline`].
-    pub max_deadline: Option<Option<Duration>>,
-    /// See [`MethodSettings::idle_timeout`].
-    pub idle_timeout: Option<Option<Duration>>,
-    /// See [`MethodSettings::unknown_json_fields`].
-    pub unknown_json_fields: Option<UnknownFields>,
-    /// See [`MethodSettings::ignored_query`].
-    pub ignored_query: Option<Box<[Box<str>]>>,
-    /// See [`MethodSettings::weave`].
-    pub weave: Option<Weave>,
-    /// See [`MethodSettings::print_unset`].
-    pub print_unset: Option<bool>,
-    /// See [`MethodSettings::proto_names`].
-    pub proto_names: Option<bool>,
-    /// See [`MethodSettings::enums`].
-    pub enums: Option<EnumForm>,
-    /// See [`MethodSettings::int64_numbers`].
-    pub int64_numbers: Option<bool>,
-    /// See [`MethodSettings::bytes`].
-    pub bytes: Option<BytesForm>,
-    /// See [`MethodSettings::indent`].
-    pub indent: Option<u8>,
-    /// See [`MethodSettings::upstream_encodings`].
-    pub upstream_encodings: Option<Box<[Box<str>]>>,
-    /// See [`MethodSettings::compress_from`].
-    pub compress_from: Option<usize>,
-    /// See [`MethodSettings::require_connect_version`].
-    pub require_connect_version: Option<bool>,
-    /// See [`MethodSettings::guard_requests`].
-    pub guard_requests: Option<GuardMode>,
-    /// See [`MethodSettings::guard_responses`].
-    pub guard_responses: Option<GuardMode>,
-    /// See [`MethodSettings::guard_unknown`].
-    pub guard_unknown: Option<UnknownNumbers>,
-    /// See [`MethodSettings::guard_max_repeated`].
-    pub guard_max_repeated: Option<usize>,
-    /// See [`MethodSettings::guard_max_string`].
-    pub guard_max_string: Option<usize>,
-    /// See [`MethodSettings::guard_max_bytes`].
-    pub guard_max_bytes: Option<usize>,
-    /// See [`MethodSettings::guard_max_depth`].
-    pub guard_max_depth: Option<u32>,
-    /// See [`MethodSettings::validate_requests`].
-    pub validate_requests: Option<GuardMode>,
-    /// See [`MethodSettings::validate_responses`].
-    pub validate_responses: Option<GuardMode>,
-}
 
 /// One entry of the configuration's `settings`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,45 +29,6 @@ enum Reach {
     All,
     Below(usize),
     Exact,
-}
-
-// === impl MethodSettings ===
-
-impl MethodSettings {
-    /// Takes over what `partial` sets.
-    pub fn merge(&mut self, partial: &PartialSettings) {
-        fn take<T: Clone>(into: &mut T, from: &Option<T>) {
-            if let Some(value) = from {
-                into.clone_from(value);
-            }
-        }
-        take(&mut self.max_request_message, &partial.max_request_message);
-        take(&mut self.max_response_message, &partial.max_response_message);
-        take(&mut self.default_deadline, &partial.default_deadline);
-        take(&mut self.max_deadline, &partial.max_deadline);
-        take(&mut self.idle_timeout, &partial.idle_timeout);
-        take(&mut self.unknown_json_fields, &partial.unknown_json_fields);
-        take(&mut self.ignored_query, &partial.ignored_query);
-        take(&mut self.weave, &partial.weave);
-        take(&mut self.print_unset, &partial.print_unset);
-        take(&mut self.proto_names, &partial.proto_names);
-        take(&mut self.enums, &partial.enums);
-        take(&mut self.int64_numbers, &partial.int64_numbers);
-        take(&mut self.bytes, &partial.bytes);
-        take(&mut self.indent, &partial.indent);
-        take(&mut self.upstream_encodings, &partial.upstream_encodings);
-        take(&mut self.compress_from, &partial.compress_from);
-        take(&mut self.require_connect_version, &partial.require_connect_version);
-        take(&mut self.guard_requests, &partial.guard_requests);
-        take(&mut self.guard_responses, &partial.guard_responses);
-        take(&mut self.guard_unknown, &partial.guard_unknown);
-        take(&mut self.guard_max_repeated, &partial.guard_max_repeated);
-        take(&mut self.guard_max_string, &partial.guard_max_string);
-        take(&mut self.guard_max_bytes, &partial.guard_max_bytes);
-        take(&mut self.guard_max_depth, &partial.guard_max_depth);
-        take(&mut self.validate_requests, &partial.validate_requests);
-        take(&mut self.validate_responses, &partial.validate_responses);
-    }
 }
 
 /// What holds for one method: default < `*` < `pkg.Service/*` < `pkg.Service/Method`; of equal patterns the later.

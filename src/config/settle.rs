@@ -506,6 +506,8 @@ impl Settling<'_> {
             guard_max_depth: value_of(&w.guard.max_depth),
             validate_requests: value_of(&w.validate.requests),
             validate_responses: value_of(&w.validate.responses),
+            rest: w.rest.clone(),
+            sse: w.sse.clone(),
         };
         let place = w.matches.as_ref().map_or(&w.spot, |matches| &matches.spot).place.clone();
         SettingRule { pattern: pattern.to_owned(), settings, place }

@@ -273,6 +273,45 @@ catalogs:
 }
 
 #[test]
+fn what_rest_callers_see_is_set_by_method_too() {
+    let dir = folder();
+    let text = "settings:
+  - match: p.S/*
+    rest: {success: 201, location: '/v1/{name}', error_codes: {NOT_FOUND: 410}, response_headers: [x-a], etag: true,
+      cache_control: max-age=60, method_override: true, update_mask: fill}
+    query: {brackets: true, fields_parameter: fields}
+    sse: {event: book, id_field: name, retry: 2s, heartbeat: 5s, last_event_id_metadata: x-last}
+  - {match: p.S/M, rest: {success: 204, response_headers: '*'}}
+catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
+";
+    let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
+    let settled = whole(origin.settle(text, "t.yaml", dir.path(), &|_| None)).expect("settles");
+    let complete = complete(&settled.catalogs).expect("loads");
+    let of = |path: &str| {
+        let method = complete.catalogs[0].methods.iter().find(|method| &*method.path == path);
+        method.expect(path).settings.clone()
+    };
+    let (narrow, wide) = (of("/p.S/M"), of("/p.S/N"));
+    assert_eq!((narrow.rest.success, wide.rest.success, of("/p.T/N").rest.success), (204, 201, 200));
+    assert_eq!(wide.rest.location.as_deref(), Some("/v1/{name}"));
+    assert_eq!(*wide.rest.error_codes, [(crate::status::Code::NotFound, 410)]);
+    let listed = |names: &Option<Box<[http::HeaderName]>>| names.as_ref().map(|names| names.len());
+    assert_eq!((listed(&wide.rest.response_headers), listed(&narrow.rest.response_headers)), (Some(1), None));
+    assert!(wide.rest.etag && wide.rest.method_override && wide.rest.fill_mask && wide.rest.query_brackets);
+    assert!(wide.rest.cache_control.is_some() && wide.rest.fields_parameter.as_deref() == Some("fields"));
+    let sse = &narrow.sse;
+    assert_eq!((sse.event.as_deref(), sse.id_field.as_deref()), (Some("book"), Some("name")));
+    assert_eq!((sse.retry, sse.heartbeat), (Some(Duration::from_secs(2)), Duration::from_secs(5)));
+    assert_eq!(sse.last_event_id_metadata, Some(http::HeaderName::from_static("x-last")));
+
+    let found = mistakes(&with_catalog(
+        "settings: [{match: '*', rest: {success: 300, error_codes: {NOTFOUND: 410, OK: 400, ABORTED: 200}}, sse: {retry: x}}]",
+    ));
+    assert_eq!(found.len(), 5, "{found:#?}");
+    assert!(found.iter().any(|text| text.contains("did you mean NOT_FOUND?")), "{found:#?}");
+}
+
+#[test]
 fn forms_of_json_are_chosen_from_what_there_is() {
     let found = mistakes(&with_catalog(
         "settings: [{match: '*', weave: all, json: {enums: shrt, int64: yes, bytes: base46, indent: 9, longs: number}}]",

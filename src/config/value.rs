@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::catalog::Verb;
+use crate::status::Code;
 use crate::upstream::EndpointSettings;
 use crate::wire::closest;
 
@@ -51,6 +52,35 @@ pub(super) fn count(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
             false => Err(wrong(format!("{value} is not between {least} and {most}"))),
         }
     }
+}
+
+/// A code of HTTP.
+pub(super) fn http_code(least: u16, most: u16) -> impl Fn(&str) -> Parsed<u16> {
+    move |value| count(least.into(), most.into())(value).map(|code| u16::try_from(code).unwrap_or(most))
+}
+
+/// The name of a gRPC code of an error, as NOT_FOUND.
+pub(super) fn error_code(value: &str) -> Parsed<Code> {
+    let codes = || (1..17).map(Code::from_number);
+    codes().find(|code| code.name() == value).ok_or_else(|| {
+        let wrong = unlike(value, "a gRPC code of an error, as NOT_FOUND");
+        match closest(&value.to_ascii_uppercase(), codes().map(Code::name)) {
+            Some(near) => wrong.hint(format!("did you mean {near}?")),
+            None => wrong,
+        }
+    })
+}
+
+/// The value of a header field.
+pub(super) fn header_value(value: &str) -> Parsed<http::HeaderValue> {
+    let found = http::HeaderValue::from_str(&text(value)?);
+    found.map_err(|_| unlike(value, "the value of a header field: visible ASCII on one line"))
+}
+
+/// Text on one line.
+pub(super) fn line(value: &str) -> Parsed<String> {
+    let found = text(value)?;
+    if found.contains(['\r', '\n', '\0']) { Err(unlike(value, "text on one line")) } else { Ok(found) }
 }
 
 /// A whole number of things; 0 stands for no limit.
