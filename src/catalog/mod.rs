@@ -53,6 +53,17 @@ pub enum Conflicts {
     Report,
 }
 
+/// How the paths of requests are read that may reach a catalog's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathReading {
+    /// A path that reaches nothing is tried once more without its trailing slash. Default: no, a slash is a segment more.
+    pub lenient_slash: bool,
+    /// `%2F` becomes a slash in variables of several segments too (`google.api.Http.fully_decode_reserved_expansion`).
+    /// Default: no, there it stays as it is (google/api/http.proto, "Path template syntax"). In variables of one segment
+    /// it always becomes a slash.
+    pub decode_slash: bool,
+}
+
 /// A loaded catalog: the only form of it that later rooms see.
 #[derive(Debug)]
 pub struct Catalog {
@@ -64,6 +75,8 @@ pub struct Catalog {
     pub cluster: Box<str>,
     /// What to do when its rules collide with one another or with another catalog's.
     pub conflicts: Conflicts,
+    /// How paths are read that may reach its rules.
+    pub paths: PathReading,
     /// Whether unary and streaming methods are reachable by `POST /pkg.Service/Method` with JSON.
     pub auto_mapping: bool,
     /// Calls of methods that the catalog does not have: passed on as they are, or refused.

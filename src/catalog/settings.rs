@@ -50,6 +50,15 @@ pub(super) fn hosts(rules: &[HostRule], service: &str) -> Box<[Box<str>]> {
     rule.map(|(_, rule)| rule.hosts.iter().map(|host| host.to_ascii_lowercase().into()).collect()).unwrap_or_default()
 }
 
+/// A `google.api.default_host` as a host name: without port, lower case. `None` if it is none.
+pub(super) fn default_host(written: &str) -> Option<Box<str>> {
+    let name = match written.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') => name,
+        _ => written,
+    };
+    is_host(name).then(|| name.to_ascii_lowercase().into())
+}
+
 /// Patterns that name no method of any catalog; `*` names them all, however few. `paths`: of all catalogs' methods,
 /// without the leading slash.
 pub fn check_settings(rules: &[SettingRule], paths: &[&str]) -> Vec<Mistake> {
@@ -79,15 +88,19 @@ pub(super) fn check_hosts(rules: &[HostRule], services: &[&str]) -> Vec<Mistake>
             mistakes.push(complain(text, meant, rule.place.as_ref()));
         }
         for host in &rule.hosts {
-            let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':'));
-            let port = host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':'));
-            if host.is_empty() || host.contains(odd) || port {
+            if !is_host(host) {
                 let text = format!("{host:?} is no host name: give a name without port or wildcard");
                 mistakes.push(complain(text, None, rule.place.as_ref()));
             }
         }
     }
     mistakes
+}
+
+fn is_host(name: &str) -> bool {
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':'));
+    let port = name.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':'));
+    !(name.is_empty() || name.contains(odd) || port)
 }
 
 pub(super) fn complain(text: String, meant: Option<String>, place: Option<&Place>) -> Mistake {

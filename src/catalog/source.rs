@@ -18,7 +18,7 @@ use super::schema::{MessageId, Schema};
 use super::service::{Idempotency, Method, Service, StreamKind};
 use super::settings::{self, HostRule, SettingRule};
 use super::unit::{HTTP_EXTENSION, MethodSpots, ServiceSpots, Unit, file_tag};
-use super::{Catalog, Conflicts};
+use super::{Catalog, Conflicts, PathReading};
 use crate::wire::{closest, put_bytes};
 
 /// Where a catalog comes from and what is laid over it: one `catalogs` entry of the configuration, settled.
@@ -36,7 +36,11 @@ pub struct Source {
     /// Name of the cluster that answers the catalog's calls.
     pub cluster: String,
     pub hosts: Vec<HostRule>,
+    /// Services that `hosts` says nothing of answer under their `google.api.default_host`, if they have one. Default: no.
+    pub default_hosts: bool,
     pub conflicts: Conflicts,
+    /// See [`Catalog::paths`].
+    pub paths: PathReading,
     /// See [`Catalog::auto_mapping`].
     pub auto_mapping: bool,
     /// See [`Catalog::pass_unknown_methods`].
@@ -91,6 +95,9 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
     builder.finish(roots)
 }
 
+/// `google.api.default_host` of `google.protobuf.ServiceOptions` (google/api/client.proto).
+const DEFAULT_HOST_EXTENSION: u32 = 1049;
+
 struct Builder<'a> {
     source: &'a Source,
     schema: Schema,
@@ -102,7 +109,16 @@ struct Builder<'a> {
     rules: Written,
 }
 
-/// What the options of a method say, read from their bytes.
+/// What the options of a service and of its methods say, read from their bytes.
+#[derive(Default)]
+struct ServiceOptions {
+    /// `google.api.default_host`, as written.
+    default_host: Option<String>,
+    /// In the order of the methods.
+    methods: Vec<MethodOptions>,
+}
+
+/// What the options of a method say.
 #[derive(Default)]
 struct MethodOptions {
     /// The `google.api.http` option: the parts in which it may come are one message when put together.
@@ -123,7 +139,9 @@ impl Source {
             rules: Vec::new(),
             cluster: cluster.into(),
             hosts: Vec::new(),
+            default_hosts: false,
             conflicts: Conflicts::Refuse,
+            paths: PathReading::default(),
             auto_mapping: true,
             pass_unknown_methods: false,
             broken_rules: BrokenRules::Refuse,
@@ -150,7 +168,7 @@ impl Builder<'_> {
             }
             let options = service_options(&encoded);
             for (i, service) in file.services().enumerate() {
-                let none = (ServiceSpots::default(), Vec::new());
+                let none = (ServiceSpots::default(), ServiceOptions::default());
                 let spots = unit.services.get(i).unwrap_or(&none.0);
                 self.add_service(unit, &service, spots, options.get(i).unwrap_or(&none.1));
             }
@@ -170,18 +188,22 @@ impl Builder<'_> {
         unit: &Unit,
         service: &prost_reflect::ServiceDescriptor,
         spots: &ServiceSpots,
-        options: &[MethodOptions],
+        options: &ServiceOptions,
     ) {
         let start = self.methods.len();
         let none = MethodOptions::default();
         for (i, method) in service.methods().enumerate() {
             let spots = spots.methods.get(i).copied().unwrap_or_default();
-            self.add_method(unit, &method, spots, options.get(i).unwrap_or(&none));
+            self.add_method(unit, &method, spots, options.methods.get(i).unwrap_or(&none));
+        }
+        let mut hosts = settings::hosts(&self.source.hosts, service.full_name());
+        if let Some(host) = options.default_host.as_deref().filter(|_| self.source.default_hosts && hosts.is_empty()) {
+            hosts = settings::default_host(host).into_iter().collect();
         }
         self.services.push(Service {
             name: service.full_name().into(),
             methods: start..self.methods.len(),
-            hosts: settings::hosts(&self.source.hosts, service.full_name()),
+            hosts,
             place: unit.place(spots.spot),
         });
     }
@@ -301,6 +323,7 @@ impl Builder<'_> {
             methods: self.methods.into(),
             cluster: source.cluster.as_str().into(),
             conflicts: source.conflicts,
+            paths: source.paths,
             auto_mapping: source.auto_mapping,
             pass_unknown_methods: source.pass_unknown_methods,
             descriptor_set: Bytes::from(self.descriptor_set),
@@ -309,28 +332,49 @@ impl Builder<'_> {
     }
 }
 
-/// The options of all methods of all services of an encoded file, in order (`service` = 6, `method` = 2, `options` = 4).
-fn service_options(file: &[u8]) -> Vec<Vec<MethodOptions>> {
+/// The options of all services of an encoded file, in order (`service` = 6, below it `method` = 2 and `options` = 3).
+fn service_options(file: &[u8]) -> Vec<ServiceOptions> {
     let services = Records::new(file).flatten().filter_map(|record| record.bytes(file_tag::SERVICE));
     services
         .map(|service| {
-            let methods = Records::new(service).flatten().filter_map(|record| record.bytes(2));
-            methods
-                .map(|method| {
-                    let mut options = MethodOptions::default();
-                    for part in Records::new(method).flatten().filter_map(|record| record.bytes(4)) {
-                        options.read(part);
-                    }
-                    options
-                })
-                .collect()
+            let mut options = ServiceOptions::default();
+            for record in Records::new(service).flatten() {
+                match (record.number, record.value) {
+                    (2, Value::Bytes(method)) => options.methods.push(MethodOptions::of(method)),
+                    (3, Value::Bytes(own)) => options.read(own),
+                    _ => (),
+                }
+            }
+            options
         })
         .collect()
+}
+
+// === impl ServiceOptions ===
+
+impl ServiceOptions {
+    /// `google.protobuf.ServiceOptions`: the extension `google.api.default_host`, of which the last one counts.
+    fn read(&mut self, bytes: &[u8]) {
+        for record in Records::new(bytes).flatten() {
+            if let (DEFAULT_HOST_EXTENSION, Value::Bytes(host)) = (record.number, record.value) {
+                self.default_host = String::from_utf8(host.to_vec()).ok();
+            }
+        }
+    }
 }
 
 // === impl MethodOptions ===
 
 impl MethodOptions {
+    /// Of an encoded method (`options` = 4).
+    fn of(method: &[u8]) -> MethodOptions {
+        let mut options = MethodOptions::default();
+        for part in Records::new(method).flatten().filter_map(|record| record.bytes(4)) {
+            options.read(part);
+        }
+        options
+    }
+
     /// `google.protobuf.MethodOptions`: `idempotency_level` = 34, and the extension.
     fn read(&mut self, bytes: &[u8]) {
         for record in Records::new(bytes).flatten() {

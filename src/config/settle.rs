@@ -12,7 +12,7 @@ use super::settled::Settled;
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
 use crate::catalog::{
-    BrokenRules, Conflicts, HostRule, HttpRule, Mistake, PartialSettings, RuleBinding, SettingRule, Source,
+    BrokenRules, Conflicts, HostRule, HttpRule, Mistake, PartialSettings, PathReading, RuleBinding, SettingRule, Source,
 };
 use crate::listen;
 use crate::net::tls;
@@ -352,8 +352,13 @@ impl Settling<'_> {
             descriptor_sets: values_of(&w.descriptor_sets),
             cluster,
             hosts: w.hosts.iter().map(|(services, hosts)| host_rule(services, hosts)).collect(),
+            default_hosts: value_of(&w.default_hosts).unwrap_or(false),
             rules: w.rules.iter().filter_map(http_rule).collect(),
             conflicts: value_of(&w.conflicts).unwrap_or(Conflicts::Refuse),
+            paths: PathReading {
+                lenient_slash: value_of(&w.lenient_slash).unwrap_or(false),
+                decode_slash: value_of(&w.decode_slash).unwrap_or(false),
+            },
             auto_mapping: value_of(&w.auto_mapping).unwrap_or(true),
             pass_unknown_methods,
             broken_rules: BrokenRules::Refuse,

@@ -115,8 +115,11 @@ pub(super) struct Catalog {
     pub cluster: Option<At<String>>,
     pub upstream: Vec<At<EndpointSettings>>,
     pub hosts: Vec<(At<String>, Vec<At<String>>)>,
+    pub default_hosts: Option<At<bool>>,
     pub rules: Vec<Rule>,
     pub conflicts: Option<At<Conflicts>>,
+    pub lenient_slash: Option<At<bool>>,
+    pub decode_slash: Option<At<bool>>,
     pub auto_mapping: Option<At<bool>>,
     pub pass_unknown_methods: Option<At<bool>>,
     pub settings: Option<Settings>,
@@ -351,8 +354,11 @@ impl Catalog {
             cluster: None,
             upstream: Vec::new(),
             hosts: Vec::new(),
+            default_hosts: None,
             rules: Vec::new(),
             conflicts: None,
+            lenient_slash: None,
+            decode_slash: None,
             auto_mapping: None,
             pass_unknown_methods: None,
             settings: None,
@@ -362,6 +368,9 @@ impl Catalog {
     fn read(r: &mut Reader<'_>, t: &Table<'_>) -> Catalog {
         const CONFLICTS: &[(&str, Conflicts)] = &[("refuse", Conflicts::Refuse), ("report", Conflicts::Report)];
         const UNKNOWN: &[(&str, bool)] = &[("refuse", false), ("pass", true)];
+        const TRAILING: &[(&str, bool)] = &[("strict", false), ("lenient", true)];
+        const ENCODED: &[(&str, bool)] = &[("keep", false), ("decode", true)];
+        let paths = t.table(r, "paths", "catalogs[].paths");
         let mut catalog = Catalog {
             name: t.required(r, "name", value::name),
             proto_paths: t.paths(r, "proto_paths"),
@@ -372,6 +381,9 @@ impl Catalog {
             ..Catalog::unsaid(t.spot.clone())
         };
         catalog.hosts = t.hosts(r);
+        catalog.default_hosts = t.one(r, "default_hosts", value::boolean);
+        catalog.lenient_slash = paths.as_ref().and_then(|t| t.one(r, "trailing_slash", value::choice(TRAILING)));
+        catalog.decode_slash = paths.as_ref().and_then(|t| t.one(r, "encoded_slash", value::choice(ENCODED)));
         catalog.rules = t.tables(r, "rules", "catalogs[].rules[]").iter().map(|t| Rule::read(r, t)).collect();
         catalog.conflicts = t.one(r, "conflicts", value::choice(CONFLICTS));
         catalog.auto_mapping = t.one(r, "auto_mapping", value::boolean);

@@ -21,5 +21,5 @@ mod socket;
 pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
 pub use family::{Codec, Family, family};
 pub use metadata::{Passing, forwardable_answer, forwardable_request};
-pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer};
+pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer, takes_get};
 pub use socket::{BadBody, Cutter, Said, SocketFrame, by_socket, cut_reason, merge, opening, said, socket_answer};

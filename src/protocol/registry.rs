@@ -109,8 +109,7 @@ pub fn by_method(
     auto_mapping: bool,
 ) -> Result<Spoken, Refusal> {
     let (kind, settings) = (method.kind, &method.settings);
-    if head.parts.method == Method::GET && kind == StreamKind::Unary && method.idempotency == Idempotency::NoSideEffects
-    {
+    if matches!(head.parts.method, Method::GET | Method::HEAD) && takes_get(method) {
         return connect_get(head, settings);
     }
     if head.parts.method != Method::POST {
@@ -127,6 +126,12 @@ pub fn by_method(
         Family::JsonLines if auto_mapping && kind.client_streams() => by_template(head, kind),
         _ => Err(unsupported(head, kind)),
     }
+}
+
+/// Whether Connect callers may call the method by GET at its own path (Connect protocol, "Unary-Get-Request"), and so ask
+/// for the head of its answer by HEAD.
+pub fn takes_get(method: &catalog::Method) -> bool {
+    method.kind == StreamKind::Unary && method.idempotency == Idempotency::NoSideEffects
 }
 
 /// The dialect of a call that came by the template of a rule, or by auto-mapping.
@@ -257,7 +262,8 @@ fn says_connect(head: &Head) -> bool {
 fn is_connect_get(head: &Head) -> bool {
     let query = head.parts.uri.query().unwrap_or("");
     let says = |name: &str| matches!(name, "connect" | "encoding");
-    head.parts.method == Method::GET && form_urlencoded::parse(query.as_bytes()).any(|(name, _)| says(&name))
+    matches!(head.parts.method, Method::GET | Method::HEAD)
+        && form_urlencoded::parse(query.as_bytes()).any(|(name, _)| says(&name))
 }
 
 /// The base64 of Connect GET: URL-safe, with or without padding.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
@@ -26,7 +26,7 @@ use crate::catalog::{self, MethodSettings, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
-    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
+    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer, takes_get,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
@@ -51,6 +51,8 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 pub(super) enum Routed {
     Call(Box<Call>),
     Page(Page),
+    /// Nowhere: OPTIONS asks what else there is. For `Allow`.
+    Verbs(String),
 }
 
 /// A call whose method and dialect are known.
@@ -100,14 +102,20 @@ impl Handler {
         let tables = self.tables.load_full();
         // no page reads the fields of a handshake, and its origin was looked at
         let cors = tables.cors.as_ref().filter(|_| head.socket.is_none());
-        let Some(cors) = cors else { return self.carry(&tables, head, inbound).await };
+        let Some(cors) = cors else { return self.answered(&tables, head, inbound).await };
         if let Some((status, headers)) = cors.preflight(&head.parts.method, &head.parts.headers) {
             return respond(status, headers, Body::Empty);
         }
         let origin = cors.origin(&head.parts.headers);
-        let mut response = self.carry(&tables, head, inbound).await;
+        let mut response = self.answered(&tables, head, inbound).await;
         cors.decorate(origin, response.headers_mut());
         response
+    }
+
+    async fn answered(&self, tables: &Arc<Tables>, head: Head, inbound: Inbound) -> Response<Body> {
+        let head_only = head.parts.method == Verb::HEAD;
+        let response = self.carry(tables, head, inbound).await;
+        if head_only { without_body(response) } else { response }
     }
 
     /// Looks at a handshake for a WebSocket before it is answered; `head.socket` says what the caller speaks.
@@ -135,7 +143,8 @@ impl Handler {
                 call.called.count_in(&self.meters);
                 call
             }
-            Ok(Routed::Page(page)) => return page_response(page, &head, record),
+            Ok(Routed::Page(page)) => return page_response(page, record),
+            Ok(Routed::Verbs(allow)) => return verbs_response(&allow, record),
             Err(refusal) => {
                 let (dialect, mut answer) = match head.socket {
                     Some(subprotocol) => socket_answer(subprotocol),
@@ -481,7 +490,14 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
         && (head.parts.method == Verb::POST || !rule_exists(tables, head))
     {
         let called = called(tables, at)?;
-        let spoken = by_method(family, head, called.method(), called.catalog().auto_mapping)?;
+        if head.parts.method == Verb::OPTIONS {
+            return Ok(Routed::Verbs(method_verbs(tables, head, called.method())));
+        }
+        let spoken = by_method(family, head, called.method(), called.catalog().auto_mapping);
+        let spoken = spoken.map_err(|refusal| match refusal.hint {
+            Hint::Allow(_) => Refusal { hint: Hint::Allow(method_verbs(tables, head, called.method())), ..refusal },
+            _ => refusal,
+        })?;
         return Ok(begin(called, spoken, None, head, record));
     }
     if matches!(family, Family::Grpc(Some(Codec::Proto)) | Family::GrpcWeb { codec: Some(Codec::Proto), .. })
@@ -501,6 +517,7 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
             let spoken = by_template(head, called.method().kind)?;
             Ok(begin(called, spoken, Some((binding, variables)), head, record))
         }
+        Match::WrongVerb { allow } if head.parts.method == Verb::OPTIONS => Ok(Routed::Verbs(allow)),
         Match::WrongVerb { allow } => {
             let text = format!("{path} is not called by {}, but by {allow}", head.parts.method);
             Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow(allow)))
@@ -514,7 +531,7 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
             let text = format!("the path's part for {name:?} is not percent-encoded UTF-8");
             Err(Refusal::new(Kind::BadRequest, text).hint(Hint::Violations(vec![violation])))
         }
-        Match::None => page(tables, head).map(Routed::Page),
+        Match::None => page(tables, head),
     }
 }
 
@@ -547,15 +564,25 @@ pub(super) fn begin(
     Routed::Call(Box::new(call))
 }
 
-fn page(tables: &Tables, head: &Head) -> Result<Page, Refusal> {
+/// What a method's own path takes, with the rules that it may be a path of as well.
+fn method_verbs(tables: &Tables, head: &Head, method: &catalog::Method) -> String {
+    let own: &[&str] = if takes_get(method) { &["GET", "POST"] } else { &["POST"] };
+    tables.routes.allow(head.host(), head.parts.uri.path(), own)
+}
+
+fn page(tables: &Tables, head: &Head) -> Result<Routed, Refusal> {
+    const VERBS: &str = "GET, HEAD, OPTIONS";
     let path = head.parts.uri.path();
     let none = || Refusal::new(Kind::NoRoute, format!("nothing is at {path}"));
     let page = tables.pages.and_then(|find| find(path)).ok_or_else(none)?;
-    if head.parts.method == Verb::GET || head.parts.method == Verb::HEAD {
-        return Ok(page);
+    match head.parts.method {
+        Verb::GET | Verb::HEAD => Ok(Routed::Page(page)),
+        Verb::OPTIONS => Ok(Routed::Verbs(VERBS.into())),
+        ref other => {
+            let text = format!("{path} is a page, it is not called by {other}");
+            Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow(VERBS.into())))
+        }
     }
-    let text = format!("{path} is a page, it is not called by {}", head.parts.method);
-    Err(Refusal::new(Kind::WrongVerb, text).hint(Hint::Allow("GET, HEAD".into())))
 }
 
 /// The deadline that holds: the caller's, else the method's default; never longer than the method's longest.
@@ -636,14 +663,41 @@ pub(super) fn refused(refusal: &Refusal, answer: &mut dyn Answer, called: Option
     whole_response(answer.whole(HeaderMap::new(), None, end))
 }
 
-fn page_response(page: Page, head: &Head, mut record: CallRecord) -> Response<Body> {
+fn page_response(page: Page, mut record: CallRecord) -> Response<Body> {
     record.dialect = "local";
     record.end(Code::Ok);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static(page.cache));
-    let body = if head.parts.method == Verb::HEAD { Bytes::new() } else { Bytes::from_static(page.bytes) };
-    respond(StatusCode::OK, headers, Body::of(body, None))
+    respond(StatusCode::OK, headers, Body::of(Bytes::from_static(page.bytes), None))
+}
+
+/// The answer to OPTIONS (RFC 9110, 9.3.7).
+fn verbs_response(allow: &str, mut record: CallRecord) -> Response<Body> {
+    record.dialect = "local";
+    record.end(Code::Ok);
+    // verbs are tokens
+    let allow = HeaderValue::from_str(allow).unwrap_or(HeaderValue::from_static(""));
+    respond(StatusCode::NO_CONTENT, HeaderMap::from_iter([(ALLOW, allow)]), Body::Empty)
+}
+
+/// The answer to HEAD: what GET would have got, with its length where that is known, but without the body (RFC 9110,
+/// 9.3.2). Of a stream nothing more is wanted: the upstream is told so.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    let length = match std::mem::replace(response.body_mut(), Body::Empty) {
+        Body::Empty => Some(0),
+        Body::Whole(bytes) => Some(bytes.len()),
+        Body::Trailed(bytes, _) => Some(bytes.map_or(0, |bytes| bytes.len())),
+        Body::Relay(mut relay) => {
+            relay.record.end(Code::Ok);
+            None
+        }
+    };
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = length.filter(|_| !bodiless) {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 fn whole_response(out: WholeOut) -> Response<Body> {

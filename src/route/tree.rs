@@ -50,13 +50,20 @@ pub(super) struct Entry {
     pub host: Option<u32>,
     /// Index of the rule.
     pub rule: u32,
+    /// The path may have one slash more at its end.
+    pub lenient: bool,
     /// Another rule claims the same: whoever comes here gets nothing.
     pub disputed: bool,
 }
 
 /// What is looked for.
+#[derive(Clone, Copy)]
 pub(super) struct Query<'q> {
     pub verb: &'q http::Method,
+    /// Rules of any HTTP method do not count.
+    pub exact: bool,
+    /// Only rules that let the path have a slash too many count: it was taken away.
+    pub lenient: bool,
     /// The host of the request, if any rule asks for it.
     pub host: Option<u32>,
 }
@@ -144,16 +151,15 @@ impl Tree {
         Walk { tree: self, query, rest, verb: 0, allowed: None }.run()
     }
 
-    /// The HTTP methods under which this path has a rule, for the `Allow` field.
-    pub fn allowed(&self, query: &Query<'_>, path: &str) -> BTreeSet<Box<str>> {
-        let mut allowed = BTreeSet::new();
-        let Some(rest) = path.strip_prefix('/') else { return allowed };
+    /// Adds the HTTP methods under which this path has a rule, for the `Allow` field. Rules of any method are found before
+    /// anyone asks for this.
+    pub fn allowed(&self, query: &Query<'_>, path: &str, allowed: &mut BTreeSet<Box<str>>) {
+        let Some(rest) = path.strip_prefix('/') else { return };
         let mut buffer = [0; MAX_LITERAL];
         if let Some((rest, verb)) = self.verb(rest, &mut buffer) {
-            Walk { tree: self, query, rest, verb, allowed: Some(&mut allowed) }.run();
+            Walk { tree: self, query, rest, verb, allowed: Some(allowed) }.run();
         }
-        Walk { tree: self, query, rest, verb: 0, allowed: Some(&mut allowed) }.run();
-        allowed
+        Walk { tree: self, query, rest, verb: 0, allowed: Some(allowed) }.run();
     }
 
     /// Cuts off what stands behind the last colon of the last segment, if it is a verb of some template.
@@ -236,19 +242,19 @@ impl<'p> Walk<'_, '_, 'p> {
         let entries = node.leaves.iter().find(|(verb, _)| *verb == self.verb).map(|(_, entries)| entries)?;
         let mut best: Option<(u8, &Entry)> = None;
         for entry in entries {
-            if entry.host.is_some() && entry.host != self.query.host {
+            if entry.host.is_some() && entry.host != self.query.host || self.query.lenient && !entry.lenient {
                 continue;
             }
             if let Some(allowed) = &mut self.allowed {
-                if !entry.disputed {
-                    allowed.insert(entry.verb.as_str().into());
+                if let (Verb::Exact(verb), false) = (&entry.verb, entry.disputed) {
+                    allowed.insert(verb.as_str().into());
                 }
                 continue;
             }
             let exact = match &entry.verb {
                 Verb::Exact(method) if method == self.query.verb => 1,
-                Verb::Exact(_) => continue,
-                Verb::Any => 0,
+                Verb::Any if !self.query.exact => 0,
+                Verb::Exact(_) | Verb::Any => continue,
             };
             let weight = u8::from(entry.host.is_some()) * 2 + exact;
             if best.is_none_or(|(least, _)| weight > least) {

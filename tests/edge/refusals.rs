@@ -240,9 +240,13 @@ async fn a_wrong_verb_or_content_type_at_a_methods_path_is_told_in_plain_text() 
         let post = |path: &str, content_type: &str| Ask::post(path, content_type, "x");
         let put = Dialect::ConnectProto.ask(UNARY, &["hi"]);
         for (ask, status, header) in [
-            (Ask { method: "PUT", ..put.clone() }, 405, ("allow", "POST")),
-            (Ask { method: "GET", ..put }, 405, ("allow", "POST")),
-            (Ask { method: "DELETE", ..Dialect::ConnectStreamJson.ask(SERVER, &["hi"]) }, 405, ("allow", "POST")),
+            (Ask { method: "PUT", ..put.clone() }, 405, ("allow", "OPTIONS, POST")),
+            (Ask { method: "GET", ..put }, 405, ("allow", "OPTIONS, POST")),
+            (
+                Ask { method: "DELETE", ..Dialect::ConnectStreamJson.ask(SERVER, &["hi"]) },
+                405,
+                ("allow", "OPTIONS, POST"),
+            ),
             (post(UNARY, "image/jpeg"), 415, ("accept-post", "application/proto")),
             (post(SERVER, "application/proto"), 415, ("accept-post", "application/connect+proto")),
             (post(UNARY, "application/connect+json"), 415, ("accept-post", "application/json")),
