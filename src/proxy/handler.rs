@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
@@ -21,12 +21,13 @@ use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
 use super::texts::Texts;
 use super::uplink::Uplink;
+use super::verbs::{method_verbs, overriding, verbs_response, without_body};
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
 use crate::catalog::{self, MethodSettings, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
-    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer, takes_get,
+    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
@@ -509,6 +510,9 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
     if matches!(family, Family::Grpc(_) | Family::GrpcWeb { .. } | Family::ConnectStream(_)) {
         return Err(Refusal::new(Kind::NoRoute, format!("no method {} is known here", head.parts.uri.path())));
     }
+    if let Some(verb) = overriding(tables, head) {
+        head.parts.method = verb;
+    }
     let path = head.parts.uri.path();
     match tables.routes.template(&head.parts.method, head.host(), path) {
         Match::Found { method, binding, variables } => {
@@ -562,12 +566,6 @@ pub(super) fn begin(
     let mut call = Call::new(called, spoken, head);
     call.rule = rule;
     Routed::Call(Box::new(call))
-}
-
-/// What a method's own path takes, with the rules that it may be a path of as well.
-fn method_verbs(tables: &Tables, head: &Head, method: &catalog::Method) -> String {
-    let own: &[&str] = if takes_get(method) { &["GET", "POST"] } else { &["POST"] };
-    tables.routes.allow(head.host(), head.parts.uri.path(), own)
 }
 
 fn page(tables: &Tables, head: &Head) -> Result<Routed, Refusal> {
@@ -672,39 +670,11 @@ fn page_response(page: Page, mut record: CallRecord) -> Response<Body> {
     respond(StatusCode::OK, headers, Body::of(Bytes::from_static(page.bytes), None))
 }
 
-/// The answer to OPTIONS (RFC 9110, 9.3.7).
-fn verbs_response(allow: &str, mut record: CallRecord) -> Response<Body> {
-    record.dialect = "local";
-    record.end(Code::Ok);
-    // verbs are tokens
-    let allow = HeaderValue::from_str(allow).unwrap_or(HeaderValue::from_static(""));
-    respond(StatusCode::NO_CONTENT, HeaderMap::from_iter([(ALLOW, allow)]), Body::Empty)
-}
-
-/// The answer to HEAD: what GET would have got, with its length where that is known, but without the body (RFC 9110,
-/// 9.3.2). Of a stream nothing more is wanted: the upstream is told so.
-fn without_body(mut response: Response<Body>) -> Response<Body> {
-    let length = match std::mem::replace(response.body_mut(), Body::Empty) {
-        Body::Empty => Some(0),
-        Body::Whole(bytes) => Some(bytes.len()),
-        Body::Trailed(bytes, _) => Some(bytes.map_or(0, |bytes| bytes.len())),
-        Body::Relay(mut relay) => {
-            relay.record.end(Code::Ok);
-            None
-        }
-    };
-    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if let Some(length) = length.filter(|_| !bodiless) {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-    response
-}
-
 fn whole_response(out: WholeOut) -> Response<Body> {
     respond(out.head.status, out.head.headers, Body::of(out.body, out.trailers))
 }
 
-fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

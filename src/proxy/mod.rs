@@ -15,6 +15,7 @@ mod socket;
 mod tables;
 mod texts;
 mod uplink;
+mod verbs;
 
 pub use body::{Body, BodyError, Relay};
 pub use handler::Handler;

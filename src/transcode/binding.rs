@@ -1,28 +1,42 @@
 //! Path variables and query parameters to leaves, all mistakes collected.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use percent_encoding::percent_decode;
 
+use super::json_read::write_key;
 use super::leaf::Leaf;
-use super::{MAX_DEPTH, ReadOptions, text};
-use crate::catalog::{Field, FieldPath, Known, Label, Message, MessageId, Schema};
+use super::reach::{MOST_ELEMENTS, Reached};
+use super::{ReadOptions, text};
+use crate::catalog::{Field, FieldPath, Label, Message, MessageId, Schema};
 use crate::status::FieldViolation;
-use crate::wire::closest;
 
 /// More mistakes than this in one request are not listed: the answer stays readable, and small.
 const MOST_VIOLATIONS: usize = 50;
 
 /// Collects what path and query bind below one message.
 pub(super) struct Binder<'a> {
-    schema: &'a Schema,
-    options: &'a ReadOptions<'a>,
-    input: MessageId,
+    pub(super) schema: &'a Schema,
+    pub(super) options: &'a ReadOptions<'a>,
+    pub(super) input: MessageId,
     /// The top-level field that the body fills; not for the query.
     body: Option<u16>,
     pub(super) leaves: Vec<Leaf<'a>>,
     pub(super) payloads: Vec<u8>,
+    pub(super) keys: Keys,
     pub(super) violations: Vec<FieldViolation>,
+}
+
+/// The keys of the map entries that the query names.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// Encoded with their tags: where in the payloads.
+    pub(super) ranges: Vec<Range<usize>>,
+    /// By the path of the map and the encoded key: places in `ranges`.
+    numbers: BTreeMap<(Vec<u16>, Vec<u8>), u16>,
 }
 
 // === impl Binder ===
@@ -34,7 +48,16 @@ impl<'a> Binder<'a> {
         input: MessageId,
         body: Option<u16>,
     ) -> Binder<'a> {
-        Binder { schema, options, input, body, leaves: Vec::new(), payloads: Vec::new(), violations: Vec::new() }
+        Binder {
+            schema,
+            options,
+            input,
+            body,
+            leaves: Vec::new(),
+            payloads: Vec::new(),
+            keys: Keys::default(),
+            violations: Vec::new(),
+        }
     }
 
     pub(super) fn violation(&mut self, field: impl Into<String>, description: impl Into<String>) {
@@ -61,14 +84,14 @@ impl<'a> Binder<'a> {
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decode(name) else {
-                self.violation(name, "the parameter's name is not UTF-8");
+                self.violation(shown(name), "the parameter's name is not UTF-8");
                 continue;
             };
             if self.options.ignored_query.iter().any(|other| **other == *name) {
                 continue;
             }
             if !takes_query {
-                self.violation(shown(&name), "unknown query parameter: all fields come from the path and the body");
+                self.unwanted(&name);
                 continue;
             }
             match decode(value) {
@@ -90,6 +113,16 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// A parameter of a rule that takes none.
+    fn unwanted(&mut self, name: &str) {
+        let why = match self.resolve(name) {
+            Ok((path, _)) if self.leaves.iter().any(|leaf| leaf.path == path) => "is set by the path already",
+            Ok(_) => "is not read from the query: what the path leaves over comes from the body",
+            Err(_) => "unknown query parameter: all fields come from the path and the body",
+        };
+        self.violation(shown(name), why);
+    }
+
     /// Writes the value's payload and notes the leaf, or the violation.
     fn leaf(&mut self, path: Cow<'a, [u16]>, field: &Field, name: Cow<'a, str>, value: &str, from_path: bool) {
         let start = self.payloads.len();
@@ -102,38 +135,16 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// The field that a dotted name leads to, by either spelling of each step.
-    fn resolve(&self, name: &str) -> Result<(Vec<u16>, &'a Field), String> {
-        let mut message = self.schema.message(self.input);
-        let mut path = Vec::with_capacity(2);
-        let mut steps = name.split('.').peekable();
-        let mut before = String::new();
-        while let Some(step) = steps.next() {
-            let Some((index, field)) = message.field_by_name(step) else {
-                return Err(unknown(message, &before, step));
-            };
-            path.push(index);
-            if steps.peek().is_none() {
-                return takes_text(self.schema, field).map(|()| (path, field));
-            }
-            let nested = field.kind.message().filter(|_| field.label == Label::Singular);
-            let Some(nested) = nested.filter(|_| path.len() <= MAX_DEPTH as usize) else {
-                return Err(format!("{:?} has no fields that a query parameter could set", field.json_name()));
-            };
-            before.push_str(step);
-            before.push('.');
-            message = self.schema.message(nested);
-        }
-        Err("a parameter needs a name".into())
+    /// The number of a map's key; see [`super::leaf::Woven::keys`].
+    pub(super) fn key(&mut self, map: &[u16], key_field: &Field, key: &str) -> Result<u16, String> {
+        let mut encoded = Vec::with_capacity(key.len() + 4);
+        write_key(key_field, key, &mut encoded)?;
+        let number = self.keys.number(map, encoded, &mut self.payloads);
+        number.ok_or_else(|| format!("at most {MOST_ELEMENTS} entries of maps can be given in the query"))
     }
 
     fn field_at(&self, path: &[u16]) -> Option<&'a Field> {
-        let (last, before) = path.split_last()?;
-        let mut message = self.schema.message(self.input);
-        for index in before {
-            message = self.schema.message(message.field(*index)?.kind.message()?);
-        }
-        message.field(*last)
+        self.reached(path).map(|reached| reached.field)
     }
 
     /// A path in proto names.
@@ -160,7 +171,7 @@ impl<'a> Binder<'a> {
                 self.twice(one, other);
             }
         }
-        self.oneofs(self.schema.message(self.input), &leaves, 0, self.body);
+        self.fields(self.schema.message(self.input), &leaves, 0, self.body);
         self.leaves = leaves;
     }
 
@@ -170,8 +181,8 @@ impl<'a> Binder<'a> {
             return;
         }
         let is_same = one.path.len() == other.path.len();
-        let repeated = self.field_at(&one.path).is_some_and(|field| field.label == Label::Repeated);
-        if is_same && repeated && one.from_path == other.from_path {
+        let is_list = |at: Reached<'_>| at.field.label == Label::Repeated && !at.element;
+        if is_same && one.from_path == other.from_path && self.reached(&one.path).is_some_and(is_list) {
             return;
         }
         let newer = if other.from_path { one } else { other };
@@ -183,48 +194,67 @@ impl<'a> Binder<'a> {
         self.violation(shown(&newer.name), why);
     }
 
-    /// Finds leaves that set two members of one oneof, in this message and below.
-    fn oneofs(&mut self, message: &Message, leaves: &[Leaf<'a>], level: usize, body: Option<u16>) {
-        let index_of = |leaf: &Leaf<'_>| leaf.path.get(level).copied();
+    /// Finds leaves that set two members of one oneof, in this message and below, and lists with gaps.
+    fn fields(&mut self, message: &Message, leaves: &[Leaf<'a>], level: usize, body: Option<u16>) {
         let oneof_of = |index: u16| message.field(index).and_then(|field| field.oneof);
         let mut taken: Vec<(u16, u16)> = body.and_then(|body| Some((oneof_of(body)?, body))).into_iter().collect();
-        for group in leaves.chunk_by(|a, b| index_of(a) == index_of(b)) {
-            let Some((first, index)) = group.first().and_then(|leaf| Some((leaf, index_of(leaf)?))) else { continue };
+        for (index, first, group) in groups(leaves, level) {
             if let Some(oneof) = oneof_of(index) {
                 if taken.iter().any(|(other, member)| *other == oneof && *member != index) {
                     self.violation(shown(&first.name), "another member of the same oneof is given as well");
                 }
                 taken.push((oneof, index));
             }
-            let nested = message.field(index).and_then(|field| field.kind.message());
-            if let Some(nested) = nested
-                && first.path.len() > level + 1
-            {
-                self.oneofs(self.schema.message(nested), group, level + 1, None);
+            let Some(field) = message.field(index).filter(|_| first.path.len() > level + 1) else { continue };
+            match (field.label, field.kind.message()) {
+                (Label::Singular, Some(id)) => self.fields(self.schema.message(id), group, level + 1, None),
+                (Label::Singular, None) => {}
+                (Label::Repeated | Label::Map, _) => self.elements(field, group, level + 1),
+            }
+        }
+    }
+
+    /// The same for the elements of a list or a map.
+    fn elements(&mut self, field: &Field, leaves: &[Leaf<'a>], level: usize) {
+        for (expected, (place, first, group)) in (0u16..).zip(groups(leaves, level)) {
+            if field.label == Label::Repeated && place != expected {
+                let why = format!("places count from 0 without a gap: there is no {}[{expected}]", field.json_name());
+                return self.violation(shown(&first.name), why);
+            }
+            let element = first.path.get(..=level).and_then(|path| self.reached(path));
+            let message = element.and_then(|element| element.field.kind.message());
+            if let Some(id) = message.filter(|_| first.path.len() > level + 1) {
+                self.fields(self.schema.message(id), group, level + 1, None);
             }
         }
     }
 }
 
-/// Whether a query parameter may name this field.
-fn takes_text(schema: &Schema, field: &Field) -> Result<(), String> {
-    let is_text = match field.kind.message().map(|id| schema.message(id).known) {
-        None => true,
-        Some(known) => matches!(known, Known::Timestamp | Known::Duration | Known::FieldMask | Known::Wrapper),
-    };
-    match (field.label, is_text) {
-        (Label::Map, _) => Err("a map cannot be given in the query".into()),
-        (_, true) => Ok(()),
-        (Label::Repeated, false) => Err("a repeated message cannot be given in the query".into()),
-        (_, false) => Err("a message cannot be given in the query, only its fields (as in \"a.b=1\")".into()),
-    }
+/// The leaves with the same step at this level of their paths: the step, the first of them, all of them.
+fn groups<'l, 'a>(leaves: &'l [Leaf<'a>], level: usize) -> impl Iterator<Item = (u16, &'l Leaf<'a>, &'l [Leaf<'a>])> {
+    let step = move |leaf: &Leaf<'_>| leaf.path.get(level).copied();
+    leaves.chunk_by(move |a, b| step(a) == step(b)).filter_map(move |group| {
+        let first = group.first()?;
+        Some((step(first)?, first, group))
+    })
 }
 
-fn unknown(message: &Message, before: &str, step: &str) -> String {
-    let names = message.fields.iter().flat_map(|field| [field.json_name(), field.name()]);
-    match closest(step, names) {
-        Some(near) => format!("unknown query parameter (did you mean \"{before}{near}\"?)"),
-        None => "unknown query parameter".into(),
+// === impl Keys ===
+
+impl Keys {
+    /// The number of a key of the map at this path. Appends what is not known to `payloads`.
+    fn number(&mut self, map: &[u16], encoded: Vec<u8>, payloads: &mut Vec<u8>) -> Option<u16> {
+        let next = u16::try_from(self.ranges.len()).ok().filter(|next| *next < MOST_ELEMENTS);
+        match self.numbers.entry((map.to_vec(), encoded)) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(new) => {
+                let number = next?;
+                let start = payloads.len();
+                payloads.extend_from_slice(&new.key().1);
+                self.ranges.push(start..payloads.len());
+                Some(*new.insert(number))
+            }
+        }
     }
 }
 

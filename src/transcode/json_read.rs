@@ -234,7 +234,7 @@ impl<'a> JsonReader<'a> {
         depth: u32,
     ) -> Outcome<()> {
         let nested = field.kind.message().map(|id| self.schema.message(id)).filter(|m| m.known == Known::None);
-        let Some(nested) = nested.filter(|_| !under.is_leaf()) else {
+        let Some(nested) = nested.filter(|_| !under.is_leaf() && field.label == Label::Singular) else {
             return Err(self.fault("is set by the path already"));
         };
         used.merged.insert(index);
@@ -503,7 +503,7 @@ impl<'a> JsonReader<'a> {
                 match text::enum_number(enumeration, &name, self.short_enums) {
                     Some(number) => Ok(Some(i64::from(number) as u64)),
                     None if self.ignore_unknown => Ok(None),
-                    None => Err(Fault::at(offset, text::no_such_value(enumeration, &name))),
+                    None => Err(Fault::at(offset, text::no_such_value(enumeration, &name, self.short_enums))),
                 }
             }
             b'n' if enumeration.is_null_value => {
@@ -513,7 +513,10 @@ impl<'a> JsonReader<'a> {
             b'-' | b'0'..=b'9' => {
                 let bits = self.integer(Kind::Enum(id))?;
                 if enumeration.closed && enumeration.name_of(bits as i32).is_none() {
-                    return Err(Fault::at(offset, text::no_such_value(enumeration, &(bits as i32).to_string())));
+                    return Err(Fault::at(
+                        offset,
+                        text::no_such_value(enumeration, &(bits as i32).to_string(), self.short_enums),
+                    ));
                 }
                 Ok(Some(bits))
             }
@@ -566,7 +569,7 @@ impl<'a> JsonReader<'a> {
 
 #[cold]
 fn not_that_number(offset: usize, why: number::NotThatNumber, kind: Kind) -> Box<Fault> {
-    Fault::at(offset, format!("{} for {}", why.0, text::kind_name(kind)))
+    Fault::at(offset, why.told(kind, text::kind_name(kind)))
 }
 
 /// Checks that a message has the fields that it must have.
@@ -587,7 +590,7 @@ pub(super) fn put_scalar(kind: Kind, bits: u64, out: &mut Vec<u8>) {
 
 /// Writes a map's key. Numbers only in the one form that has neither sign of plus nor zeros in front nor an exponent, so
 /// that equal keys are equal texts.
-fn write_key(field: &Field, key: &str, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn write_key(field: &Field, key: &str, out: &mut Vec<u8>) -> Result<(), String> {
     put_varint(out, field.tag.into());
     let bits = match (field.kind, key) {
         (Kind::String, _) => {
@@ -604,7 +607,7 @@ fn write_key(field: &Field, key: &str, out: &mut Vec<u8>) -> Result<(), String> 
             let value = if plain { number::whole(key) } else { Err(number::NotThatNumber("not a number")) };
             value
                 .and_then(|value| number::integer_bits(field.kind, value))
-                .map_err(|why| format!("the key is {} for {}", why.0, text::kind_name(field.kind)))?
+                .map_err(|why| format!("the key is {}", why.told(field.kind, text::kind_name(field.kind))))?
         }
     };
     put_scalar(field.kind, bits, out);

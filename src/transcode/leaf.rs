@@ -11,7 +11,8 @@ use crate::wire::{close, open, put_varint};
 /// One bound value: the way to its field, and its encoding without a tag.
 #[derive(Debug)]
 pub(super) struct Leaf<'a> {
-    /// Indices into the fields of each message on the way; never empty.
+    /// Indices into the fields of each message on the way; never empty. What follows on the index of a repeated field is the
+    /// place of an element, and what follows on that of a map is the place of its key in [`Woven::keys`].
     pub(super) path: Cow<'a, [u16]>,
     pub(super) payload: Range<usize>,
     /// As the caller wrote it: the variable's path, or the parameter's name.
@@ -28,6 +29,8 @@ pub(super) struct Woven<'a> {
     pub(super) level: usize,
     /// What the leaves' payload ranges count in.
     pub(super) payloads: &'a [u8],
+    /// The keys of map entries, encoded with their tags: ranges of the payloads.
+    pub(super) keys: &'a [Range<usize>],
 }
 
 // === impl Leaf ===
@@ -52,7 +55,7 @@ impl<'a> Woven<'a> {
         let start = self.leaves.iter().position(|leaf| self.index_of(leaf) == Some(index))?;
         let len = self.leaves.iter().skip(start).take_while(|leaf| self.index_of(leaf) == Some(index)).count();
         let leaves = self.leaves.get(start..start + len)?;
-        Some(Woven { leaves, level: self.level + 1, payloads: self.payloads })
+        Some(Woven { leaves, level: self.level + 1, ..*self })
     }
 
     /// Whether the field that [`Woven::under`] led to is itself set, rather than fields below it.
@@ -60,13 +63,14 @@ impl<'a> Woven<'a> {
         self.leaves.first().is_some_and(|leaf| leaf.path.len() == self.level)
     }
 
-    /// The fields of the message that have a leaf at them or below them, each once, with what leads on from there.
+    /// The fields of the message that have a leaf at them or below them, each once, with what leads on from there. Of a
+    /// repeated field or a map: its elements.
     pub(super) fn groups(&self) -> impl Iterator<Item = (u16, Woven<'a>)> {
-        let (level, payloads) = (self.level, self.payloads);
-        let index_of = move |leaf: &Leaf<'_>| leaf.path.get(level).copied();
+        let woven = *self;
+        let index_of = move |leaf: &Leaf<'_>| leaf.path.get(woven.level).copied();
         self.leaves.chunk_by(move |a, b| index_of(a) == index_of(b)).filter_map(move |leaves| {
             let index = leaves.first().and_then(index_of)?;
-            Some((index, Woven { leaves, level: level + 1, payloads }))
+            Some((index, Woven { leaves, level: woven.level + 1, ..woven }))
         })
     }
 
@@ -89,10 +93,35 @@ impl<'a> Woven<'a> {
 
     /// Writes the field that [`Woven::under`] led to.
     pub(super) fn emit_field(&self, schema: &Schema, field: &Field, out: &mut Vec<u8>) -> Outcome<()> {
+        match field.label {
+            // a list that is packed has nothing but values, in the order of their places
+            _ if self.is_leaf() || field.packed => self.emit_values(field, out),
+            Label::Singular => self.emit_message(schema, field, out)?,
+            Label::Repeated => {
+                for (at, element) in self.groups() {
+                    let written = element.emit_one(schema, field, out);
+                    written.map_err(|fault| fault.element(usize::from(at)))?;
+                }
+            }
+            Label::Map => {
+                for (at, entry) in self.groups() {
+                    entry.emit_entry(schema, field, at, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_one(&self, schema: &Schema, field: &Field, out: &mut Vec<u8>) -> Outcome<()> {
         if self.is_leaf() {
             self.emit_values(field, out);
             return Ok(());
         }
+        self.emit_message(schema, field, out)
+    }
+
+    /// Writes a message that is bound in part.
+    fn emit_message(&self, schema: &Schema, field: &Field, out: &mut Vec<u8>) -> Outcome<()> {
         let Some(id) = field.kind.message() else { return Ok(()) };
         let message = schema.message(id);
         complete(message, |index| self.under(index).is_some())?;
@@ -105,6 +134,19 @@ impl<'a> Woven<'a> {
             self.emit(schema, message, out, |_| false)?;
             close(out, at);
         }
+        Ok(())
+    }
+
+    /// Writes the entry of a map whose key is the one with this number.
+    fn emit_entry(&self, schema: &Schema, field: &Field, key: u16, out: &mut Vec<u8>) -> Outcome<()> {
+        let entry = field.kind.message().and_then(|id| schema.message(id).entry());
+        let Some((_, value)) = entry else { return Ok(()) };
+        put_varint(out, field.tag.into());
+        let at = open(out);
+        let key = self.keys.get(usize::from(key)).and_then(|key| self.payloads.get(key.clone()));
+        out.extend_from_slice(key.unwrap_or_default());
+        self.emit_one(schema, value, out)?;
+        close(out, at);
         Ok(())
     }
 

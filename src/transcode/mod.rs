@@ -66,7 +66,9 @@ mod leaf;
 mod map_keys;
 mod message_set;
 mod number;
+mod parameter;
 mod quoted;
+mod reach;
 mod regroup;
 mod suggest;
 mod text;
@@ -96,6 +98,8 @@ pub struct ReadOptions<'a> {
     pub short_enums: bool,
     /// How bytes are written.
     pub bytes: BytesForm,
+    /// Whether brackets in names of query parameters reach into maps, lists and messages.
+    pub query_brackets: bool,
 }
 
 /// How JSON is written.
@@ -128,7 +132,13 @@ pub enum UnknownAny {
 
 impl Default for ReadOptions<'_> {
     fn default() -> Self {
-        ReadOptions { unknown: UnknownFields::Refuse, ignored_query: &[], short_enums: false, bytes: BytesForm::Base64 }
+        ReadOptions {
+            unknown: UnknownFields::Refuse,
+            ignored_query: &[],
+            short_enums: false,
+            bytes: BytesForm::Base64,
+            query_brackets: false,
+        }
     }
 }
 
@@ -139,6 +149,7 @@ impl<'a> From<&'a MethodSettings> for ReadOptions<'a> {
             ignored_query: &settings.ignored_query,
             short_enums: settings.enums == EnumForm::ShortName,
             bytes: settings.bytes,
+            query_brackets: settings.rest.query_brackets,
         }
     }
 }

@@ -11,6 +11,27 @@ const NOT_A_NUMBER: NotThatNumber = NotThatNumber("not a number");
 const OUT_OF_RANGE: NotThatNumber = NotThatNumber("out of range");
 const NOT_WHOLE: NotThatNumber = NotThatNumber("not a whole number");
 
+// === impl NotThatNumber ===
+
+impl NotThatNumber {
+    /// For people; `name` is the kind's. Whole numbers that do not fit are told what does.
+    #[cold]
+    pub(super) fn told(self, kind: Kind, name: &str) -> String {
+        let range: Option<(i128, i128)> = match kind {
+            _ if self != OUT_OF_RANGE => None,
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Enum(_) => Some((i32::MIN.into(), i32::MAX.into())),
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Some((i64::MIN.into(), i64::MAX.into())),
+            Kind::Uint32 | Kind::Fixed32 => Some((0, u32::MAX.into())),
+            Kind::Uint64 | Kind::Fixed64 => Some((0, u64::MAX.into())),
+            _ => None,
+        };
+        match range {
+            Some((least, most)) => format!("{} for {name} ({least} to {most})", self.0),
+            None => format!("{} for {name}", self.0),
+        }
+    }
+}
+
 /// The exact value of a number in JSON's grammar, if it is whole and its digits fit 64 bits: `1e3` and `2.50e1` are.
 pub(super) fn whole(text: &str) -> Result<i128, NotThatNumber> {
     if number_len(text.as_bytes()) != Some(text.len()) {

@@ -112,7 +112,7 @@ fn enum_bits(enumeration: &Enum, kind: Kind, text: &str, short_too: bool) -> Res
     let bits = number::whole(text).and_then(|value| number::integer_bits(kind, value));
     match bits {
         Ok(bits) if !enumeration.closed || enumeration.name_of(bits as i32).is_some() => Ok(bits),
-        _ => Err(no_such_value(enumeration, text)),
+        _ => Err(no_such_value(enumeration, text, short_too)),
     }
 }
 
@@ -124,13 +124,13 @@ pub(super) fn enum_number(enumeration: &Enum, name: &str, short_too: bool) -> Op
 }
 
 fn of_kind(why: number::NotThatNumber, kind: Kind) -> String {
-    format!("{} for {}", why.0, kind_name(kind))
+    why.told(kind, kind_name(kind))
 }
 
-/// Why an enum does not take this name or number, with what it does take.
-pub(super) fn no_such_value(enumeration: &Enum, name: &str) -> String {
+/// Why an enum does not take this name or number, with what it does take; `short`: by the short names.
+pub(super) fn no_such_value(enumeration: &Enum, name: &str, short: bool) -> String {
     let shown: String = name.chars().take(64).collect();
-    format!("{shown:?} is no value of {}{}", enumeration.name, suggest::enum_value(enumeration, name))
+    format!("{shown:?} is no value of {}{}", enumeration.name, suggest::enum_value(enumeration, name, short))
 }
 
 /// The kind's name in `.proto` files.

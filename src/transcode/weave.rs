@@ -5,6 +5,7 @@
 //! into that same message (`Woven`). So each message comes out once, and nothing is held as an object.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::ReadOptions;
 use super::binding::Binder;
@@ -21,12 +22,15 @@ pub struct Bound<'a> {
     /// Sorted as [`Woven`] wants them.
     leaves: Vec<Leaf<'a>>,
     payloads: Vec<u8>,
+    /// Of the maps that the query reaches into.
+    keys: Vec<Range<usize>>,
 }
 
 /// Binds path and query of a REST call, without its body.
 ///
 /// `variables` are pairs of an index into `binding.variables` and the percent-decoded value; `query` is the raw query
-/// string without its `?`. With `body: "*"` there are no query parameters.
+/// string without its `?`. With `body: "*"` there are no query parameters. Names with brackets reach into maps and lists
+/// if the options say so.
 ///
 /// Errors: all mistakes of path and query together.
 pub fn bind<'a>(
@@ -46,8 +50,12 @@ pub fn bind<'a>(
     }
     binder.query(query.unwrap_or_default(), binding.body != Body::All);
     binder.settle();
-    let Binder { leaves, payloads, violations, .. } = binder;
-    if violations.is_empty() { Ok(Bound { leaves, payloads }) } else { Err(BadInput::of(violations)) }
+    let Binder { leaves, payloads, keys, violations, .. } = binder;
+    if violations.is_empty() {
+        Ok(Bound { leaves, payloads, keys: keys.ranges })
+    } else {
+        Err(BadInput::of(violations))
+    }
 }
 
 /// Makes the request message of a REST call, appended to `out`: [`bind`] and [`Bound::weave`] in one.
@@ -78,7 +86,8 @@ impl Bound<'_> {
 
     /// The same without its ties to the rule and the query.
     pub fn into_owned(self) -> Bound<'static> {
-        Bound { leaves: self.leaves.into_iter().map(Leaf::into_owned).collect(), payloads: self.payloads }
+        let Bound { leaves, payloads, keys } = self;
+        Bound { leaves: leaves.into_iter().map(Leaf::into_owned).collect(), payloads, keys }
     }
 
     /// Makes a message of what is bound and of the body, which `rule` says the place of; appended to `out`. `schema` and
@@ -97,7 +106,7 @@ impl Bound<'_> {
         options: &ReadOptions<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), BadInput> {
-        let woven = Woven { leaves: &self.leaves, level: 0, payloads: &self.payloads };
+        let woven = Woven { leaves: &self.leaves, level: 0, payloads: &self.payloads, keys: &self.keys };
         let body = body.filter(|body| !body.trim_ascii().is_empty());
         out.reserve(body.map_or(0, <[u8]>::len) + self.payloads.len() + 16);
         with_body(schema, input, rule, &woven, body, options, out)

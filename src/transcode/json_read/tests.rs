@@ -83,7 +83,7 @@ fn a_value_of_the_wrong_form_says_what_was_expected() {
         (r#"{"people":[]}"#, "people: expected an object, found an array"),
         (r#"{"people":{"x":{"born":true}}}"#, "people[\"x\"].born: expected a whole number, found a boolean"),
         (r#"{"sold":"true"}"#, "sold: expected true or false, found a string"),
-        (r#"{"marks":[2147483648]}"#, "marks[0]: out of range for int32"),
+        (r#"{"marks":[2147483648]}"#, "marks[0]: out of range for int32 (-2147483648 to 2147483647)"),
         (r#"{"pageCount":1.5}"#, "page_count: not a whole number for int64"),
         (r#"{"pageCount":"x"}"#, "page_count: not a number for int64"),
         (r#"{"price":"inf"}"#, "price: not a number for double"),

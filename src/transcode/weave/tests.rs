@@ -31,12 +31,22 @@ fn rule(schema: &Schema, variables: &[&str], body: &str) -> Binding {
 }
 
 fn call(variables: &[(&str, &str)], query: &str, body_rule: &str, body: &str) -> Result<String, BadInput> {
+    call_with(variables, query, body_rule, body, ReadOptions::default())
+}
+
+fn call_with(
+    variables: &[(&str, &str)],
+    query: &str,
+    body_rule: &str,
+    body: &str,
+    options: ReadOptions<'_>,
+) -> Result<String, BadInput> {
     let schema = schema();
     let paths: Vec<&str> = variables.iter().map(|(path, _)| *path).collect();
     let binding = rule(&schema, &paths, body_rule);
     let values: Vec<_> = variables.iter().enumerate().map(|(i, (_, value))| (i, Cow::Borrowed(*value))).collect();
     let ignored = ["key".into()];
-    let options = ReadOptions { ignored_query: &ignored, ..ReadOptions::default() };
+    let options = ReadOptions { ignored_query: &ignored, ..options };
     let (mut wire, mut json) = (Vec::new(), Vec::new());
     let book = id(&schema, "t.Book");
     weave(&schema, book, &binding, &values, Some(query), Some(body.as_bytes()), &options, &mut wire)?;
@@ -77,9 +87,11 @@ fn all_mistakes_of_the_query_are_told_at_once() {
         "color: \"BLUE\" is no value of t.Color (allowed: NONE, RED, GREEN, CRIMSON_LIKE)",
         "marks: not a number for int32",
         "sold: expected true or false",
-        "people: a map cannot be given in the query",
+        "people: a map cannot be given in the query (only as in \"people[key]=1\", if `query.brackets` is switched on for \
+         the method)",
         "author: a message cannot be given in the query, only its fields (as in \"a.b=1\")",
-        "editors: a repeated message cannot be given in the query",
+        "editors: a repeated message cannot be given in the query (only as in \"editors[0].a=1\", if `query.brackets` is \
+         switched on for the method)",
         "title.x: \"title\" has no fields that a query parameter could set",
         "anyValue: a message cannot be given in the query, only its fields (as in \"a.b=1\")",
         "tags.x: \"tags\" has no fields that a query parameter could set",
@@ -167,7 +179,10 @@ fn a_body_field_may_be_of_any_form() {
 #[test]
 fn a_query_beside_a_whole_body_and_a_body_without_a_rule_are_refused() {
     let told = violations(&[], "title=x&key=1", "*", "{}");
-    assert_eq!(told, ["title: unknown query parameter: all fields come from the path and the body"]);
+    assert_eq!(told, ["title: is not read from the query: what the path leaves over comes from the body"]);
+    let told = violations(&[("title", "y")], "title=x&nope=1", "*", "{}");
+    let unknown = "nope: unknown query parameter: all fields come from the path and the body";
+    assert_eq!(told, ["title: is set by the path already", unknown]);
     assert_eq!(call(&[], "key=1", "*", "").as_deref(), Ok("{}"));
     assert_eq!(violations(&[], "", "", r#"{"title":"x"}"#), [": this method takes no request body"]);
     assert_eq!(call(&[], "", "", " { } ").as_deref(), Ok("{}"));
@@ -257,4 +272,110 @@ fn a_mistake_in_a_part_of_a_text_has_its_place_in_the_whole() {
     // what is wrong with the query is in no text
     let query = call(&[], "titel=x", "*", "{}").expect_err("refused");
     assert_eq!(query.clone().within(TextPlace { line: 2, column: 5 }), query);
+}
+
+/// What a query binds where brackets are read.
+fn bracketed(query: &str) -> Result<serde_json::Value, Vec<String>> {
+    let options = ReadOptions { query_brackets: true, ..ReadOptions::default() };
+    match call_with(&[], query, "", "", options) {
+        Ok(json) => Ok(serde_json::from_str(&json).expect("JSON")),
+        Err(bad) => Err(bad.violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect()),
+    }
+}
+
+#[test]
+fn brackets_reach_into_maps_lists_and_messages() {
+    use serde_json::json;
+    let bound = |query: &str| bracketed(query).unwrap_or_else(|told| panic!("{query}: {told:?}"));
+    let people = json!({"people": {"a": {"name": "x", "born": 1}, "b.c": {"name": "y"}, "": {"born": 2}}});
+    assert_eq!(bound("people[a].name=x&people[b.c].name=y&people[a].born=1&people[].born=2"), people);
+    assert_eq!(bound("people%5Ba%5D%5Bname%5D=x"), json!({"people": {"a": {"name": "x"}}}));
+    let editors = json!({"editors": [{"name": "x"}, {"name": "y", "teacher": {"born": 3}}]});
+    assert_eq!(bound("editors[1].name=y&editors[0].name=x&editors[1].teacher.born=3"), editors);
+    assert_eq!(bound("editors[0][name]=x&editors[1][name]=y&editors[1][teacher][born]=3"), editors);
+    assert_eq!(bound("author[teacher][name]=z&author.name=n"), bound("author.teacher.name=z&author.name=n"));
+    assert_eq!(bound("tags[1]=b&tags[0]=a"), json!({"tags": ["a", "b"]}));
+    assert_eq!(bound("tags[]=a&tags[]=b&tags=c"), json!({"tags": ["a", "b", "c"]}));
+    assert_eq!(bound("marks[1]=-2&marks[0]=0"), json!({"marks": [0, -2]}), "packed");
+    assert_eq!(bound("title=x&tags=a"), json!({"title": "x", "tags": ["a"]}));
+}
+
+#[test]
+fn what_brackets_cannot_mean_is_told_by_parameter() {
+    let told = |query: &str| bracketed(query).expect_err(query);
+    assert_eq!(
+        told("editors[1].name=x"),
+        ["editors[1].name: places count from 0 without a gap: there is no editors[0]"]
+    );
+    assert_eq!(
+        told("tags[0]=a&tags[2]=b&tags[3]=c"),
+        ["tags[2]: places count from 0 without a gap: there is no tags[1]"]
+    );
+    assert_eq!(told("tags[0]=a&tags[0]=b").len(), 1);
+    assert_eq!(told("tags=a&tags[0]=b"), ["tags[0]: is given both as a whole and in part"]);
+    assert_eq!(told("people[a].name=x&people[a].name=y").len(), 1);
+    assert_eq!(told("editors[x].name=a"), ["editors[x].name: an element needs its place, as in \"editors[0]\""]);
+    assert_eq!(told("editors[].name=a"), ["editors[].name: an element needs its place, as in \"editors[0]\""]);
+    assert_eq!(told("editors[-1].name=a&editors[+1].name=a").len(), 2);
+    assert_eq!(told("editors[1000].name=a"), ["editors[1000].name: at most 1000 elements can be given in the query"]);
+    assert_eq!(told("editors[99999999].name=a").len(), 1);
+    let nme = "editors[0].nme: unknown query parameter (did you mean \"editors[0].name\"?)";
+    assert_eq!(told("editors[0].nme=a"), [nme]);
+    let nme = "people[k][nme]: unknown query parameter (did you mean \"people[k][name]\"?)";
+    assert_eq!(told("people[k][nme]=a"), [nme]);
+    assert_eq!(
+        told("people[k]=a"),
+        ["people[k]: a message cannot be given in the query, only its fields (as in \"a.b=1\")"]
+    );
+    assert_eq!(
+        told("people=a"),
+        ["people: a map cannot be given in the query, only what is in it (as in \"people[key]=1\")"]
+    );
+    assert_eq!(
+        told("people.k.name=a"),
+        ["people.k.name: \"people\" has no fields that a query parameter could set, only what is in it (as in \
+         \"people[key]=1\")"]
+    );
+    assert_eq!(told("editors[0=a"), ["editors[0: a bracket in the parameter's name is not closed"]);
+    assert_eq!(told("title[0]=a"), ["title[0]: \"title\" has no fields that a query parameter could set"]);
+    assert_eq!(told("editors[0].born=x"), ["editors[0].born: not a number for int32"]);
+    assert_eq!(
+        violations(&[], "people[a].name=x&nope[a]=1", "", ""),
+        [
+            "people[a].name: brackets are read only if `query.brackets` is switched on for the method",
+            "nope[a]: unknown query parameter"
+        ]
+    );
+}
+
+#[test]
+fn hostile_brackets_cost_little() {
+    let told = |query: &str| bracketed(query).expect_err("refused").len();
+    assert_eq!(told(&format!("editors{}=1", "[0]".repeat(20_000))), 1);
+    assert_eq!(told(&format!("author{}=1", "[teacher]".repeat(20_000))), 1);
+    assert_eq!(told(&format!("a{}", "[".repeat(100_000))), 1);
+    let gaps: String = (0..1000).map(|at| format!("tags[{}]=a&", 999 - at % 999)).collect();
+    assert!(told(&gaps) <= 50);
+    let keys: String = (0..5000).map(|key| format!("people[{key}].born=1&")).collect();
+    assert_eq!(told(&keys), 50);
+    let most: String = (0..1000).map(|at| format!("editors[{at}].name=a&")).collect();
+    let editors = bracketed(&most).expect("bound");
+    assert_eq!(editors["editors"].as_array().map(Vec::len), Some(1000));
+}
+
+#[test]
+fn values_that_do_not_fit_are_told_what_would() {
+    let short = ReadOptions { short_enums: true, ..ReadOptions::default() };
+    let ranges = "page_count=9223372036854775808&marks=2147483648&serial=-1&author.born=1e10";
+    assert_eq!(
+        violations(&[], ranges, "", ""),
+        [
+            "page_count: out of range for int64 (-9223372036854775808 to 9223372036854775807)",
+            "marks: out of range for int32 (-2147483648 to 2147483647)",
+            "serial: out of range for uint64 (0 to 18446744073709551615)",
+            "author.born: out of range for int32 (-2147483648 to 2147483647)",
+        ]
+    );
+    let told = call_with(&[], "color=BLUE", "", "", short).expect_err("refused");
+    assert!(told.message.contains("(allowed: NONE, RED, GREEN, "), "{told}");
 }
