@@ -13,6 +13,7 @@ mod method_settings;
 mod mistake;
 mod modern_descriptor;
 mod name_index;
+mod notes;
 mod records;
 mod rules;
 mod schema;
@@ -30,9 +31,10 @@ pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};
 pub use method_settings::{MethodSettings, PartialRest, PartialSettings, PartialSse, RestSettings, SseSettings};
 pub use mistake::{Mistake, Place};
+pub use notes::{Behavior, Note, Notes};
 pub use rules::{
-    BrokenRules, Clock, Exclusive, FieldRules, Inapplicable, MessageRules, OneofRule, Said, SizeRules, ValueRules,
-    is_unset, type_number,
+    BrokenRules, Clock, Constraint, Exclusive, FieldRules, Inapplicable, Literal, MessageRules, OneofRule, Said,
+    SizeRules, ValueRules, is_unset, type_number,
 };
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{

@@ -128,7 +128,7 @@ pub enum UnknownFields {
 }
 
 /// How JSON shows the values of enums. All forms but short names are read in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EnumForm {
     /// By their names, as protobuf's JSON mapping says.
     #[default]
@@ -139,7 +139,7 @@ pub enum EnumForm {
 }
 
 /// How JSON and query strings show bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BytesForm {
     /// Standard base64 with padding, as protobuf's JSON mapping says. Read: either alphabet, padded or not.
     #[default]

@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod flags;
+mod openapi;
 mod report;
 mod routes;
 mod serve;
@@ -41,6 +42,9 @@ enum Verb {
     Check(check::CheckFlags),
     /// Print every route: who gets where by which path, and where that is written
     Routes(routes::RoutesFlags),
+    /// Print the REST side of the catalogs as OpenAPI 3.1
+    #[command(after_help = openapi::EXAMPLES)]
+    Openapi(openapi::OpenapiFlags),
     /// Turn one message between JSON, protobuf's encoding and its text format
     #[command(after_help = transcode::EXAMPLES)]
     Transcode(transcode::TranscodeFlags),
@@ -53,6 +57,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Check(flags) => check::run(flags),
         Verb::Routes(flags) => routes::run(flags),
+        Verb::Openapi(flags) => openapi::run(flags),
         Verb::Transcode(flags) => transcode::run(flags),
     }
 }

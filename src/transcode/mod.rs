@@ -78,6 +78,7 @@ pub use fault::{BadInput, BadWire};
 pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard_at};
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
+pub use reach::takes_text;
 pub use text::text_value;
 pub use weave::{Bound, bind, weave};
 

@@ -28,9 +28,7 @@ impl<'a> Reached<'a> {
 
     /// Whether a text can stand for what it is.
     fn takes_text(self, schema: &Schema) -> bool {
-        let known = self.field.kind.message().map(|id| schema.message(id).known);
-        known
-            .is_none_or(|known| matches!(known, Known::Timestamp | Known::Duration | Known::FieldMask | Known::Wrapper))
+        value_takes_text(schema, self.field)
     }
 
     /// The message that its fields are of.
@@ -38,6 +36,16 @@ impl<'a> Reached<'a> {
         let id = self.field.kind.message().filter(|_| self.label() == Label::Singular)?;
         Some(schema.message(id))
     }
+}
+
+/// Whether a query parameter without brackets may name this field.
+pub fn takes_text(schema: &Schema, field: &Field) -> bool {
+    field.label != Label::Map && value_takes_text(schema, field)
+}
+
+fn value_takes_text(schema: &Schema, field: &Field) -> bool {
+    let known = field.kind.message().map(|id| schema.message(id).known);
+    known.is_none_or(|known| matches!(known, Known::Timestamp | Known::Duration | Known::FieldMask | Known::Wrapper))
 }
 
 // === impl Binder ===

@@ -18,12 +18,14 @@ mod steps;
 mod test;
 mod texts;
 mod times;
+mod told;
 mod uri;
 mod written;
 
 pub(super) use compile::compile;
 pub(super) use places::mistake;
 pub use steps::type_number;
+pub use told::{Constraint, Literal};
 pub(super) use written::Written;
 
 use self::test::Tests;
@@ -151,6 +153,14 @@ impl MessageRules {
     /// The fields with rules, in the order of their numbers, and their indices.
     pub fn fields(&self) -> impl Iterator<Item = (u16, &FieldRules)> {
         (0..).zip(&self.fields).filter_map(|(index, rules)| Some((index, rules.as_ref()?)))
+    }
+
+    /// Whether it breaks a rule that the field at this index is not there.
+    pub fn is_needed(&self, index: u16) -> bool {
+        match 1u64.checked_shl(index.into()) {
+            Some(bit) => self.needed & bit != 0,
+            None => self.needed_far.contains(&index),
+        }
     }
 
     /// Whether every field is there whose absence would break a rule. `first`: the first 64 fields as bits; `seen`: whether
