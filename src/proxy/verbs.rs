@@ -70,4 +70,3 @@ pub(super) fn without_body(mut response: Response<Body>) -> Response<Body> {
     }
     response
 }
-
