@@ -91,11 +91,14 @@ impl Template {
     }
 }
 
-/// The last colon, if it stands behind the last slash and the last variable.
+/// The colon that a verb stands behind: in the last segment, behind the variable or wildcard that this is, else its last
+/// one. So the verb of `/{name}:a:b` is `a:b`, as nothing else can stand there; that of `/a:b:c` is `c`.
 fn verb_colon(text: &str) -> Option<usize> {
-    let colon = text.rfind(':')?;
     let tail = text.rfind(['/', '}']).unwrap_or(0);
-    (colon > tail).then_some(colon)
+    let behind = text.get(tail..)?;
+    let closed = behind.rfind(['}', '*']).filter(|at| behind.get(at + 1..).is_some_and(|rest| rest.starts_with(':')));
+    let colon = closed.map(|at| at + 1).or_else(|| behind.rfind(':'))?;
+    Some(tail + colon)
 }
 
 // === impl Parser ===
@@ -318,6 +321,9 @@ mod tests {
     #[test]
     fn the_verb_stands_behind_the_last_colon() {
         assert_eq!(parse("/v1/{name=**}:cancel").verb.as_deref(), Some("cancel"));
+        assert_eq!(parse("/v1/{name}:custom:custom").verb.as_deref(), Some("custom:custom"));
+        assert_eq!(parse("/v1/*:a:b").verb.as_deref(), Some("a:b"));
+        assert_eq!(parse("/v1/{name=**}:a:b").verb.as_deref(), Some("a:b"));
         let template = parse("/v1/a:b:c");
         assert_eq!((&*template.segments, template.verb.as_deref()), (&[lit("v1"), lit("a:b")][..], Some("c")));
         let template = parse("/a:b/c");

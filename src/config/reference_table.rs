@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key] = &[
     key("catalogs[].paths.trailing_slash", "strict | lenient", "strict", "lenient: a path that reaches nothing is tried once more without its trailing slash").also(&["trailing", "trailing_slashes", "slash"]),
     key("catalogs[].paths.encoded_slash", "keep | decode", "keep", "%2F in variables of several segments: stays as it is (http.proto), or becomes a slash (fully_decode_reserved_expansion); in those of one segment it always does").also(&["url_unescape_spec", "unescape", "unescaping_mode", "fully_decode_reserved_expansion"]),
     key("catalogs[].rules", "list of tables", "none", "rules of google.api.http").also(&["http", "http_rules", "routes", "bindings"]),
-    key("catalogs[].rules[].selector", "pkg.Service.Method", "", "the method").also(&["method", "match", "rpc"]),
+    key("catalogs[].rules[].selector", "pkg.Service.Method | pkg.Service.* | pkg.* | *", "", "the method, or all below a name").also(&["method", "match", "rpc"]),
     key("catalogs[].rules[].get", "PATH", "", "GET, by a path template as in /v1/{name=shelves/*}").also(&["path"]),
     key("catalogs[].rules[].put", "PATH", "", "PUT"),
     key("catalogs[].rules[].post", "PATH", "", "POST"),

@@ -333,9 +333,11 @@ pub(super) fn methods(value: &str) -> Parsed<String> {
     }
 }
 
-/// The full name of a method in a rule: `pkg.Service.Method`.
+/// Which methods a rule is for: the full name of one (`pkg.Service.Method`), all below a name (`pkg.Service.*`, `pkg.*`), or
+/// all (`*`).
 pub(super) fn selector(value: &str) -> Parsed<String> {
-    if is_full_name(value) && value.contains('.') {
+    let below = value.strip_suffix(".*");
+    if value == "*" || is_full_name(below.unwrap_or(value)) && value.contains('.') {
         return Ok(value.to_owned());
     }
     let dotted = value.trim_start_matches('/').replace('/', ".");
@@ -492,6 +494,12 @@ mod tests {
             assert!(methods(bad).is_err(), "{bad}");
         }
         assert_eq!(hint(selector("/a.B/C")), "as in a.B.C");
+        for good in ["a.B.C", "a.B.*", "a.*", "*"] {
+            assert_eq!(selector(good).as_deref(), Ok(good));
+        }
+        for bad in ["a", "a.B*", ".*", "a.*.C", "**", "a.B/*"] {
+            assert!(selector(bad).is_err(), "{bad}");
+        }
         assert!(services("a.*").is_ok() && services("*").is_ok() && services("a.B").is_ok());
         assert!(services("a.B*").is_err() && services("").is_err() && services(".*").is_err());
     }

@@ -29,6 +29,8 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     /// Verbs (`:x`) that some template has, so that most paths with a colon are walked once only.
     verbs: QuickMap<Box<str>, u32>,
+    /// The most colons that a verb of some template has; mostly none.
+    verb_colons: usize,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +94,7 @@ struct Walk<'t, 'q, 'p> {
 
 impl Tree {
     pub fn new() -> Tree {
-        Tree { nodes: vec![Node::default()], verbs: QuickMap::default() }
+        Tree { nodes: vec![Node::default()], verbs: QuickMap::default(), verb_colons: 0 }
     }
 
     /// The rules at the end of this template, to be looked at and added to.
@@ -106,6 +108,7 @@ impl Tree {
         let verb = match &template.verb {
             None => 0,
             Some(verb) => {
+                self.verb_colons = self.verb_colons.max(verb.matches(':').count());
                 let next = self.verbs.len() as u32 + 1;
                 *self.verbs.entry(verb.clone()).or_insert(next)
             }
@@ -139,14 +142,15 @@ impl Tree {
         *slot as usize
     }
 
-    /// Finds the rule for a raw path (as sent, without the query).
+    /// Finds the rule for a raw path (as sent, without the query). The longest verb that a rule has comes first.
     pub fn find<'p>(&self, query: &Query<'_>, path: &'p str) -> Option<Hit<'p>> {
         let rest = path.strip_prefix('/')?;
-        let mut buffer = [0; MAX_LITERAL];
-        if let Some((rest, verb)) = self.verb(rest, &mut buffer)
-            && let Some(hit) = (Walk { tree: self, query, rest, verb, allowed: None }).run()
-        {
-            return Some(hit);
+        for colons in (0..=self.verb_colons).rev() {
+            if let Some((rest, verb)) = self.verb(rest, colons)
+                && let Some(hit) = (Walk { tree: self, query, rest, verb, allowed: None }).run()
+            {
+                return Some(hit);
+            }
         }
         Walk { tree: self, query, rest, verb: 0, allowed: None }.run()
     }
@@ -155,21 +159,31 @@ impl Tree {
     /// anyone asks for this.
     pub fn allowed(&self, query: &Query<'_>, path: &str, allowed: &mut BTreeSet<Box<str>>) {
         let Some(rest) = path.strip_prefix('/') else { return };
-        let mut buffer = [0; MAX_LITERAL];
-        if let Some((rest, verb)) = self.verb(rest, &mut buffer) {
-            Walk { tree: self, query, rest, verb, allowed: Some(allowed) }.run();
+        for colons in 0..=self.verb_colons {
+            if let Some((rest, verb)) = self.verb(rest, colons) {
+                Walk { tree: self, query, rest, verb, allowed: Some(allowed) }.run();
+            }
         }
         Walk { tree: self, query, rest, verb: 0, allowed: Some(allowed) }.run();
     }
 
-    /// Cuts off what stands behind the last colon of the last segment, if it is a verb of some template.
-    fn verb<'p>(&self, rest: &'p str, buffer: &mut [u8]) -> Option<(&'p str, u32)> {
+    /// Cuts off what stands behind a colon of the last segment, and has so many colons itself, if it is a verb of some
+    /// template.
+    fn verb<'p>(&self, rest: &'p str, colons: usize) -> Option<(&'p str, u32)> {
         if self.verbs.is_empty() {
             return None;
         }
-        let colon = memchr::memrchr2(b':', b'/', rest.as_bytes())?;
-        let verb = rest.get(colon..)?.strip_prefix(':')?;
-        let verb = if memchr(b'%', verb.as_bytes()).is_none() { verb } else { decode_into(verb.as_bytes(), buffer)? };
+        let mut colon = rest.len();
+        for _ in 0..=colons {
+            colon = memchr::memrchr2(b':', b'/', rest.as_bytes().get(..colon)?)?;
+            if rest.as_bytes().get(colon) != Some(&b':') {
+                return None;
+            }
+        }
+        let mut buffer = [0; MAX_LITERAL];
+        let verb = rest.get(colon + 1..)?;
+        let verb =
+            if memchr(b'%', verb.as_bytes()).is_none() { verb } else { decode_into(verb.as_bytes(), &mut buffer)? };
         Some((rest.get(..colon)?, *self.verbs.get(verb)?))
     }
 }

@@ -12,13 +12,12 @@ pub(super) fn field(message: &Message, name: &str) -> String {
     closest(name, names).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default()
 }
 
-/// ` (did you mean ...?)`, or the list of what is allowed; `short`: by the names without the enum's own in front.
+/// ` (did you mean ...? allowed: ...)`, with what is allowed; `short`: by the names without the enum's own in front.
 pub(super) fn enum_value(enumeration: &Enum, name: &str, short: bool) -> String {
     let shown = |name| if short { enumeration.short_name(name) } else { name };
-    if let Some(near) = closest(name, enumeration.values.iter().map(|value| shown(&value.name))) {
-        return format!(" (did you mean {near:?}?)");
-    }
+    let near = closest(name, enumeration.values.iter().map(|value| shown(&value.name)));
+    let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
     let names: Vec<&str> = enumeration.values.iter().take(LISTED).map(|value| shown(&value.name)).collect();
     let more = if enumeration.values.len() > LISTED { ", ..." } else { "" };
-    format!(" (allowed: {}{more})", names.join(", "))
+    format!(" ({near}allowed: {}{more})", names.join(", "))
 }

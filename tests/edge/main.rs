@@ -3,6 +3,7 @@
 // `tests/matrix.rs` uses these as well, each its own part
 #[allow(dead_code)]
 mod dialects;
+mod echoing;
 mod scripted;
 #[allow(dead_code)]
 mod support;
@@ -16,11 +17,15 @@ mod deadline;
 mod drain;
 mod exact_bytes;
 mod flow;
+mod gateway;
 mod guard;
 mod limits;
+mod query;
 mod refusals;
 mod reload;
 mod routes;
+mod rules;
 mod upstream_down;
 mod validate;
+mod verbs;
 mod websocket;

@@ -442,7 +442,12 @@ async fn http1(mut wire: Box<dyn Wire>, ask: &Ask) -> Answer {
     let mut raw = Vec::new();
     // a reset connection is one way to be cut
     let _ = wire.read_to_end(&mut raw).await;
-    read_http1(&raw)
+    let mut answer = read_http1(&raw);
+    if ask.method == "HEAD" {
+        // it tells the length of what it does not have
+        answer.cut = answer.status == 0 || !answer.body.is_empty();
+    }
+    answer
 }
 
 /// An answer from all bytes of a connection.

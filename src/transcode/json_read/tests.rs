@@ -89,7 +89,10 @@ fn a_value_of_the_wrong_form_says_what_was_expected() {
         (r#"{"price":"inf"}"#, "price: not a number for double"),
         (r#"{"weight":1e39}"#, "weight: out of range for float"),
         (r#"{"cover":"*"}"#, "cover: not base64"),
-        (r#"{"color":"GREAN"}"#, "color: \"GREAN\" is no value of t.Color (did you mean \"GREEN\"?)"),
+        (
+            r#"{"color":"GREAN"}"#,
+            "color: \"GREAN\" is no value of t.Color (did you mean \"GREEN\"? allowed: NONE, RED, GREEN, CRIMSON_LIKE)",
+        ),
         (r#"{"color":"x"}"#, "(allowed: NONE, RED, GREEN, CRIMSON_LIKE)"),
         (r#"{"notes":{"01":""}}"#, "notes[\"01\"]: the key is not a number for int32"),
         (r#"{"made":"yesterday"}"#, "made: not a timestamp"),
