@@ -8,7 +8,7 @@
 //! no path, however hostile, makes a matcher try combinations.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use percent_encoding::percent_decode_str;
 
@@ -89,6 +89,59 @@ impl Template {
     pub fn double_star(&self) -> Option<usize> {
         self.segments.iter().position(|segment| *segment == Segment::DoubleStar)
     }
+}
+
+/// Written anew from its parts, in the one form that each template has: `{a=*}` is `{a}`, and only what must be is
+/// percent-encoded. Reads back as the same parts.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.segments.is_empty() {
+            f.write_str("/")?;
+        }
+        let mut variables = self.variables.iter().peekable();
+        for (at, segment) in self.segments.iter().enumerate() {
+            f.write_str("/")?;
+            let here = variables.peek().filter(|variable| variable.start == at);
+            let bare = here.is_some_and(|variable| variable.end == at + 1 && *segment == Segment::Star);
+            match here {
+                Some(variable) if bare => write!(f, "{{{}", variable.path)?,
+                Some(variable) => write!(f, "{{{}=", variable.path)?,
+                None => {}
+            }
+            match segment {
+                Segment::Literal(text) => write_literal(f, text)?,
+                Segment::Star if bare => {}
+                Segment::Star => f.write_str("*")?,
+                Segment::DoubleStar => f.write_str("**")?,
+            }
+            if variables.next_if(|variable| variable.end == at + 1).is_some() {
+                f.write_str("}")?;
+            }
+        }
+        match &self.verb {
+            None => Ok(()),
+            Some(verb) => {
+                f.write_str(":")?;
+                write_literal(f, verb)
+            }
+        }
+    }
+}
+
+/// Encodes what would mean something else, or could not stand there.
+fn write_literal(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut bytes = [0; 4];
+    for c in text.chars() {
+        let special = matches!(c, '/' | ':' | '{' | '}' | '*' | '?' | '#' | '"' | '\\' | '%' | '=');
+        if !special && !c.is_whitespace() && !c.is_control() {
+            f.write_char(c)?;
+            continue;
+        }
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            write!(f, "%{byte:02X}")?;
+        }
+    }
+    Ok(())
 }
 
 /// The colon that a verb stands behind: in the last segment, behind the variable or wildcard that this is, else its last
@@ -337,6 +390,22 @@ mod tests {
         assert_eq!(template.double_star(), Some(7));
         assert_eq!(template.segments.len(), 9);
         parse("/v2/{name=**/botSessions/*}");
+    }
+
+    #[test]
+    fn a_template_is_written_anew_from_its_parts() {
+        for (text, written) in [
+            ("/", "/"),
+            ("/v1/{name=shelves/*}/{page=*}:go", "/v1/{name=shelves/*}/{page}:go"),
+            ("/a/*/**/{b=x}:c:d", "/a/*/**/{b=x}:c%3Ad"),
+            ("/caf%C3%A9/a%2Fb%20c/x:y", "/café/a%2Fb%20c/x:y"),
+            ("/{a=**}", "/{a=**}"),
+        ] {
+            let template = parse(text);
+            assert_eq!(template.to_string(), written);
+            let again = Template { text: text.into(), ..parse(written) };
+            assert_eq!(again, template, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub fn run(data: &[u8]) {
         Err(error) => assert!(error.offset <= text.len(), "{text:?}: {error}"),
         Ok(template) => {
             assert_eq!(&*template.text, text);
+            let written = template.to_string();
+            let again = Template::parse(&written).unwrap_or_else(|error| panic!("{text:?}, {written:?}: {error}"));
+            assert_eq!(Template { text: text.into(), ..again }, template, "{written:?}");
             let doubles = template.segments.iter().filter(|segment| **segment == Segment::DoubleStar).count();
             assert!(doubles <= 1, "{text:?}");
             for segment in &template.segments {

@@ -322,7 +322,8 @@ pub fn weave(data: &[u8]) {
     let both = message_type(0);
     let book = schema().message(both.id);
     let index = |name: &str| book.field_by_name(name).expect(name).0;
-    for rule in [Body::None, Body::All, Body::Field(index("author")), Body::Field(index("tags"))] {
+    let rules = [Body::None, Body::All, Body::Field(index("author")), Body::Field(index("tags"))];
+    for (rule, query_brackets) in rules.into_iter().map(|rule| (rule, false)).chain([(Body::None, true)]) {
         let binding = Binding {
             verb: Verb::Exact(http::Method::POST),
             template: Template { text: "/".into(), segments: [].into(), verb: None, variables: [].into() },
@@ -334,7 +335,7 @@ pub fn weave(data: &[u8]) {
         let variables: Vec<_> = (0..2).map(|at| (at, Cow::Borrowed(&*value))).collect();
         let mut wire = Vec::new();
         let query = Some(&*query);
-        let options = ReadOptions::default();
+        let options = ReadOptions { query_brackets, ..ReadOptions::default() };
         let variables = if value.is_empty() { &[] } else { &variables[..1] };
         let woven = weave_call(schema(), both.id, &binding, variables, query, Some(body), &options, &mut wire);
         // bound once and woven twice, as for the messages of a stream

@@ -58,6 +58,31 @@ pub fn ask_all(catalogs: &[Arc<Catalog>], cases: Vec<Case>) -> Vec<String> {
     })
 }
 
+/// Runs this beside an edge, whose address it is given, before an upstream that answers.
+#[allow(dead_code)] // `tests/rest.rs` needs it
+pub fn with_edge(catalogs: &[Arc<Catalog>], ask: impl FnOnce(std::net::SocketAddr) + Send) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (edge, upstream) = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let upstream = listener.local_addr().expect("an address");
+        let task = tokio::spawn(serve(listener, Heard::default()));
+        (edge(catalogs, &format!("h2c://{upstream}")).await, task)
+    });
+    let address = edge.addresses()[0];
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(address));
+        runtime.block_on(async {
+            while !asking.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        upstream.abort();
+        if let Err(panic) = asking.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
 async fn edge(catalogs: &[Arc<Catalog>], upstream: &str) -> server::Running {
     let meters = Meters::new(false);
     let begin = Start {
