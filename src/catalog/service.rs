@@ -121,7 +121,7 @@ pub enum Weave {
     Every,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownFields {
     Refuse,
     Ignore,

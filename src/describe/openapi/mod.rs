@@ -249,14 +249,15 @@ impl<'a> Writer<'a> {
         }
         document.insert("tags".into(), tag_list(&tags, self.notes));
         document.insert("paths".into(), Value::Object(paths));
+        let mut document = Value::Object(document);
         let mut components = Map::new();
-        components.insert("schemas".into(), Value::Object(self.components.finish()));
+        components.insert("schemas".into(), Value::Object(self.components.finish(&mut document)));
         components.insert("responses".into(), operation::shared_responses(options.methods));
-        document.insert("components".into(), Value::Object(components));
+        document["components"] = Value::Object(components);
         if !self.omitted.is_empty() {
-            document.insert("x-transom-omitted".into(), Value::Array(self.omitted));
+            document["x-transom-omitted"] = Value::Array(self.omitted);
         }
-        Value::Object(document)
+        document
     }
 }
 

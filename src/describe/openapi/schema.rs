@@ -1,7 +1,7 @@
 //! Messages and enums as JSON Schema (2020-12, as OpenAPI 3.1 has it), by the ProtoJSON mapping and the settings of the
 //! route.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use super::constraint::{add_size_rules, add_value_rules, also};
 use crate::catalog::{
     BytesForm, Catalog, EnumForm, EnumId, Field, FieldRules, Kind, Known, Label, Message, MessageId, MethodSettings,
-    Note, Notes, Presence, ValueRules,
+    Note, Notes, Presence, UnknownFields, ValueRules,
 };
 
 /// The name of the schema of errors. A catalog's own `google.rpc.Status` is the same.
 pub(super) const STATUS: &str = "google.rpc.Status";
 
-/// Whether a schema is of what callers send or of what they get. Only where something is required do these differ.
+/// Whether a schema is of what callers send or of what they get. Of a request something may be required, and unknown
+/// members are refused; an answer leaves out what is not set, and later versions may have more in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Way {
     In,
@@ -29,6 +30,7 @@ pub(super) struct Profile {
     enums: EnumForm,
     int64_numbers: bool,
     bytes: BytesForm,
+    unknown: UnknownFields,
 }
 
 /// Where a schema is wanted.
@@ -46,17 +48,25 @@ enum Type {
     Enum(EnumId),
 }
 
-/// The schemas that have a name, made as they are referred to.
+/// A schema that others refer to.
+struct Named {
+    spot: Spot,
+    of: Type,
+    schema: Value,
+}
+
+/// The schemas that have a name, made as they are referred to. Until all are known they are numbered: a request's is told
+/// from an answer's by name only where there are both.
 pub(super) struct Components<'a> {
     catalogs: &'a [Arc<Catalog>],
     notes: &'a [Arc<Notes>],
-    names: HashMap<(Spot, Type), String>,
-    schemas: BTreeMap<String, Value>,
-    /// Named and not yet made.
-    due: Vec<(Spot, Type, String)>,
-    /// Of each catalog the messages that have something required in them, or below.
-    strict: Vec<Vec<bool>>,
+    numbers: HashMap<(Spot, Type), usize>,
+    named: Vec<Named>,
 }
+
+/// What references to a schema begin with, before its number and behind it its name.
+const REFERENCE: &str = "#/components/schemas/";
+const NUMBERED: &str = "#/components/schemas/@";
 
 // === impl Profile ===
 
@@ -67,6 +77,7 @@ impl From<&MethodSettings> for Profile {
             enums: settings.enums,
             int64_numbers: settings.int64_numbers,
             bytes: settings.bytes,
+            unknown: settings.unknown_json_fields,
         }
     }
 }
@@ -86,7 +97,8 @@ impl Profile {
         };
         let names = if self.proto_names { "-proto-names" } else { "" };
         let int64 = if self.int64_numbers { "-int64-numbers" } else { "" };
-        format!("{names}{enums}{int64}{bytes}")
+        let unknown = if self.unknown == UnknownFields::Ignore { "-lenient" } else { "" };
+        format!("{names}{enums}{int64}{bytes}{unknown}")
     }
 
     /// The name of a field in JSON.
@@ -95,25 +107,69 @@ impl Profile {
     }
 }
 
+// === impl Named ===
+
+impl Named {
+    /// The same for what is sent and what is answered.
+    fn key(&self) -> (Type, usize, Profile) {
+        let profile = Profile { unknown: UnknownFields::Refuse, ..self.spot.profile };
+        (self.of, self.spot.catalog, profile)
+    }
+}
+
 // === impl Components ===
 
 impl<'a> Components<'a> {
     pub fn new(catalogs: &'a [Arc<Catalog>], notes: &'a [Arc<Notes>]) -> Components<'a> {
-        let strict = catalogs.iter().zip(notes).map(|(catalog, notes)| strict(catalog, notes)).collect();
-        let schemas = BTreeMap::from([(STATUS.to_owned(), status())]);
-        Components { catalogs, notes, names: HashMap::new(), schemas, due: Vec::new(), strict }
+        Components { catalogs, notes, numbers: HashMap::new(), named: Vec::new() }
     }
 
-    /// All schemas that were referred to.
-    pub fn finish(mut self) -> Map<String, Value> {
-        while let Some((spot, of, name)) = self.due.pop() {
-            let schema = match of {
-                Type::Message(id) => self.object(spot, id, &[]),
-                Type::Enum(id) => self.enumeration(spot, id),
+    /// All schemas that were referred to, and names for the references to them in the rest of the document.
+    pub fn finish(mut self, rest: &mut Value) -> Map<String, Value> {
+        let mut at = 0;
+        while let Some(Named { spot, of, .. }) = self.named.get(at) {
+            let schema = match *of {
+                Type::Message(id) => self.object(*spot, id, &[]),
+                Type::Enum(id) => self.enumeration(*spot, id),
             };
-            self.schemas.insert(name, schema);
+            if let Some(named) = self.named.get_mut(at) {
+                named.schema = schema;
+            }
+            at += 1;
         }
-        self.schemas.into_iter().collect()
+        let names = self.names();
+        rename(rest, &names);
+        let mut schemas = BTreeMap::from([(STATUS.to_owned(), status())]);
+        for (name, named) in names.iter().zip(self.named) {
+            let mut schema = named.schema;
+            rename(&mut schema, &names);
+            schemas.insert(name.clone(), schema);
+        }
+        schemas.into_iter().collect()
+    }
+
+    /// A name for each: the full name of the type, with what sets it apart from others of that name.
+    fn names(&self) -> Vec<String> {
+        let answered: HashSet<(Type, usize, Profile)> =
+            self.named.iter().filter(|one| one.spot.way == Way::Out).map(Named::key).collect();
+        let mut taken = HashSet::from([STATUS.to_owned()]);
+        let names = self.named.iter().map(|named| {
+            let is_both = named.spot.way == Way::In && answered.contains(&named.key());
+            let way = if is_both { "-input" } else { "" };
+            let name = format!("{}{}{way}", self.full_name(named), named.spot.profile.suffix());
+            // another catalog has a type of the same name
+            let others = (2..).map(|number| format!("{name}-{number}"));
+            std::iter::once(name.clone()).chain(others).find(|name| taken.insert(name.clone())).unwrap_or(name)
+        });
+        names.collect()
+    }
+
+    fn full_name(&self, named: &Named) -> &'a str {
+        let Some(catalog) = self.catalog(named.spot) else { return "" };
+        match named.of {
+            Type::Message(id) => &catalog.schema.message(id).name,
+            Type::Enum(id) => &catalog.schema.enumeration(id).name,
+        }
     }
 
     fn catalog(&self, spot: Spot) -> Option<&'a Catalog> {
@@ -140,7 +196,10 @@ impl<'a> Components<'a> {
     pub fn field(&mut self, spot: Spot, message: &Message, index: u16, without: &[&[u16]]) -> Value {
         let Some(field) = message.field(index) else { return json!({}) };
         let rules = message.rules.as_ref().and_then(|rules| rules.field(index));
-        let (schema, words) = self.value(spot, field, rules, without);
+        let (mut schema, words) = self.value(spot, field, rules, without);
+        if spot.way == Way::In && self.is_required(spot, message, index) {
+            must_say_something(field, &mut schema);
+        }
         described(schema, "", &words)
     }
 
@@ -160,38 +219,28 @@ impl<'a> Components<'a> {
     }
 
     fn reference(&mut self, spot: Spot, of: Type) -> Value {
-        let Some(catalog) = self.catalog(spot) else { return json!({}) };
-        let (full, is_strict) = match of {
+        let spot = match of {
             Type::Message(id) => {
-                let strict = self.strict.get(spot.catalog).and_then(|strict| strict.get(id.0 as usize));
-                (&*catalog.schema.message(id).name, strict.copied().unwrap_or(false))
+                let is_status = self.catalog(spot).is_some_and(|catalog| &*catalog.schema.message(id).name == STATUS);
+                if is_status {
+                    return refer(STATUS);
+                }
+                // what is answered has nothing unknown in it
+                let unknown = if spot.way == Way::In { spot.profile.unknown } else { UnknownFields::Refuse };
+                Spot { profile: Profile { unknown, ..spot.profile }, ..spot }
             }
-            Type::Enum(id) => (&*catalog.schema.enumeration(id).name, false),
+            // the same both ways
+            Type::Enum(_) => {
+                let profile = Profile { unknown: UnknownFields::Refuse, ..spot.profile };
+                Spot { way: Way::Out, profile, ..spot }
+            }
         };
-        if full == STATUS {
-            return refer(STATUS);
+        let next = self.named.len();
+        let number = *self.numbers.entry((spot, of)).or_insert(next);
+        if number == next {
+            self.named.push(Named { spot, of, schema: Value::Null });
         }
-        let spot = Spot { way: if is_strict { spot.way } else { Way::Out }, ..spot };
-        if let Some(name) = self.names.get(&(spot, of)) {
-            return refer(name);
-        }
-        let way = if spot.way == Way::In { "-input" } else { "" };
-        let mut name = format!("{full}{}{way}", spot.profile.suffix());
-        if self.schemas.contains_key(&name) {
-            let other: String = catalog.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-            name = format!("{name}-{other}");
-        }
-        let mut unique = name.clone();
-        for number in 2.. {
-            if !self.schemas.contains_key(&unique) {
-                break;
-            }
-            unique = format!("{name}-{number}");
-        }
-        self.schemas.insert(unique.clone(), Value::Null);
-        self.names.insert((spot, of), unique.clone());
-        self.due.push((spot, of, unique.clone()));
-        refer(&unique)
+        json!({ "$ref": format!("{NUMBERED}{number}") })
     }
 
     fn object(&mut self, spot: Spot, id: MessageId, without: &[&[u16]]) -> Value {
@@ -223,6 +272,9 @@ impl<'a> Components<'a> {
                 Way::Out => field.presence == Presence::Required,
             };
             if is_due {
+                if spot.way == Way::In {
+                    must_say_something(field, &mut schema);
+                }
                 required.push(json!(name));
             }
             properties.insert(name, described(schema, &note.comment, &words));
@@ -234,6 +286,9 @@ impl<'a> Components<'a> {
         }
         if !required.is_empty() {
             schema.insert("required".into(), Value::Array(required));
+        }
+        if spot.way == Way::In && spot.profile.unknown == UnknownFields::Refuse {
+            schema.insert("additionalProperties".into(), json!(false));
         }
         let choices = choices(message, spot.profile, without);
         if !choices.is_empty() {
@@ -293,7 +348,7 @@ impl<'a> Components<'a> {
         let mut keys = match key.kind {
             Kind::String => Map::new(),
             Kind::Bool => object_of(json!({"enum": ["true", "false"]})),
-            kind => object_of(json!({ "pattern": whole_pattern(kind) })),
+            kind => object_of(json!({ "pattern": whole_pattern(kind, spot.way) })),
         };
         if let Some(rules) = rules(0) {
             // names of properties are texts, whatever they stand for
@@ -335,7 +390,7 @@ impl<'a> Components<'a> {
         object_of(match kind {
             Kind::Message(id) | Kind::Group(id) => self.message(spot, id, without),
             Kind::Enum(id) => self.enum_use(spot, id),
-            kind => scalar(kind, spot.profile),
+            kind => scalar(kind, spot),
         })
     }
 
@@ -418,7 +473,7 @@ const MASK_PATTERN: &str =
 
 /// Scalars in the form in which they are printed. ProtoJSON reads more than that: numbers as texts, `null` for a field that
 /// is not there.
-fn scalar(kind: Kind, profile: Profile) -> Value {
+fn scalar(kind: Kind, spot: Spot) -> Value {
     match kind {
         Kind::Double => real("double", None),
         // the largest of them, as a decimal that no float is beyond
@@ -429,11 +484,11 @@ fn scalar(kind: Kind, profile: Profile) -> Value {
         Kind::Uint32 | Kind::Fixed32 => {
             json!({"type": "integer", "format": "uint32", "minimum": 0, "maximum": u32::MAX})
         }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => whole("int64", kind, profile),
-        Kind::Uint64 | Kind::Fixed64 => whole("uint64", kind, profile),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => whole("int64", kind, spot),
+        Kind::Uint64 | Kind::Fixed64 => whole("uint64", kind, spot),
         Kind::Bool => json!({"type": "boolean"}),
         Kind::String | Kind::Message(_) | Kind::Group(_) | Kind::Enum(_) => json!({"type": "string"}),
-        Kind::Bytes => bytes(profile.bytes),
+        Kind::Bytes => bytes(spot.profile.bytes),
     }
 }
 
@@ -446,8 +501,9 @@ fn real(format: &str, most: Option<f64>) -> Value {
     json!({"anyOf": [number, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]})
 }
 
-fn whole(format: &str, kind: Kind, profile: Profile) -> Value {
-    let text = json!({"type": "string", "format": format, "pattern": whole_pattern(kind)});
+fn whole(format: &str, kind: Kind, spot: Spot) -> Value {
+    let (profile, way) = (spot.profile, spot.way);
+    let text = json!({"type": "string", "format": format, "pattern": whole_pattern(kind, way)});
     if !profile.int64_numbers {
         return text;
     }
@@ -457,13 +513,25 @@ fn whole(format: &str, kind: Kind, profile: Profile) -> Value {
     json!({"anyOf": [{"type": "integer", "format": format, "minimum": least, "maximum": SAFE}, text]})
 }
 
-/// Whole numbers as text. The largest that 64 bits hold and a few that they do not.
-fn whole_pattern(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => "^-?(?:0|[1-9][0-9]{0,8}|1[0-9]{9}|2[01][0-9]{8})$",
-        Kind::Uint32 | Kind::Fixed32 => "^(?:0|[1-9][0-9]{0,8}|[1-3][0-9]{9}|4[0-2][0-9]{8})$",
-        Kind::Uint64 | Kind::Fixed64 => "^(?:0|[1-9][0-9]{0,18}|1[0-8][0-9]{18})$",
-        _ => "^-?(?:0|[1-9][0-9]{0,17}|[1-8][0-9]{18}|9[0-2][0-9]{17})$",
+/// Whole numbers as text. Those that 64 bits hold, but for some next to the largest, which would take a long pattern; an
+/// answer may have any of as many digits.
+fn whole_pattern(kind: Kind, way: Way) -> &'static str {
+    let is_signed = !matches!(kind, Kind::Uint64 | Kind::Fixed64);
+    match (kind, way) {
+        (Kind::Int32 | Kind::Sint32 | Kind::Sfixed32, _) => {
+            "^-?(?:0|[1-9][0-9]{0,8}|1[0-9]{9}|20[0-9]{8}|21[0-3][0-9]{7}|214748364[0-7])$"
+        }
+        (Kind::Uint32 | Kind::Fixed32, _) => {
+            "^(?:0|[1-9][0-9]{0,8}|[1-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429496729[0-5])$"
+        }
+        (_, Way::Out) if is_signed => "^-?[0-9]{1,19}$",
+        (_, Way::Out) => "^[0-9]{1,20}$",
+        (_, Way::In) if is_signed => {
+            "^-?(?:0|[1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}|922337203685477580[0-7])$"
+        }
+        (_, Way::In) => {
+            "^(?:0|[1-9][0-9]{0,18}|1[0-7][0-9]{18}|18[0-3][0-9]{17}|184[0-3][0-9]{16}|1844674407370955161[0-5])$"
+        }
     }
 }
 
@@ -507,6 +575,20 @@ fn status() -> Value {
     })
 }
 
+/// A field without presence that is required has to be something else than empty, which is the same as absent.
+fn must_say_something(field: &Field, schema: &mut Map<String, Value>) {
+    let key = match (field.label, field.kind, field.presence) {
+        (Label::Repeated, ..) => "minItems",
+        (Label::Map, ..) => "minProperties",
+        (Label::Singular, Kind::String | Kind::Bytes, Presence::Implicit) => "minLength",
+        _ => return,
+    };
+    if !schema.contains_key("enum") && !schema.contains_key("const") {
+        let least = schema.get(key).and_then(Value::as_u64).unwrap_or(0);
+        schema.insert(key.into(), json!(least.max(1)));
+    }
+}
+
 /// At most one member of each oneof may be given, or exactly one where a rule says so.
 fn choices(message: &Message, profile: Profile, without: &[&[u16]]) -> Vec<Value> {
     let mut choices = Vec::new();
@@ -534,35 +616,6 @@ fn alternatives(message: &Message, oneof: u16, index: u16, profile: Profile) -> 
     let others = (0u16..).zip(&message.fields).filter(|(other, field)| *other != index && field.oneof == Some(oneof));
     let names: Vec<String> = others.map(|(_, field)| format!("`{}`", profile.name_of(field))).collect();
     (!names.is_empty()).then(|| format!("not together with {}", names.join(", ")))
-}
-
-/// The messages that have something required in them, or in what they hold.
-fn strict(catalog: &Catalog, notes: &Notes) -> Vec<bool> {
-    let messages = &catalog.schema.messages;
-    let mut holders: Vec<Vec<usize>> = vec![Vec::new(); messages.len()];
-    let mut strict = vec![false; messages.len()];
-    let mut due = Vec::new();
-    for (at, message) in messages.iter().enumerate() {
-        for (index, field) in (0u16..).zip(&message.fields) {
-            if let Some(held) = field.kind.message().and_then(|id| holders.get_mut(id.0 as usize)) {
-                held.push(at);
-            }
-            let is_due = field.presence != Presence::Required && is_required(message, index, notes);
-            if is_due && let Some(mark) = strict.get_mut(at).filter(|mark| !**mark) {
-                *mark = true;
-                due.push(at);
-            }
-        }
-    }
-    while let Some(at) = due.pop() {
-        for holder in holders.get(at).into_iter().flatten() {
-            if let Some(mark) = strict.get_mut(*holder).filter(|mark| !**mark) {
-                *mark = true;
-                due.push(*holder);
-            }
-        }
-    }
-    strict
 }
 
 fn is_required(message: &Message, index: u16, notes: &Notes) -> bool {
@@ -596,7 +649,28 @@ fn described(mut schema: Map<String, Value>, comment: &str, words: &[String]) ->
 }
 
 pub(super) fn refer(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
+    json!({ "$ref": format!("{REFERENCE}{name}") })
+}
+
+/// Puts names in place of numbers.
+fn rename(value: &mut Value, names: &[String]) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match value {
+                    Value::String(reference) if key == "$ref" => {
+                        let number = reference.strip_prefix(NUMBERED).and_then(|number| number.parse::<usize>().ok());
+                        if let Some(name) = number.and_then(|number| names.get(number)) {
+                            *reference = format!("{REFERENCE}{name}");
+                        }
+                    }
+                    value => rename(value, names),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, names)),
+        _ => {}
+    }
 }
 
 fn object_of(value: Value) -> Map<String, Value> {
