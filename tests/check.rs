@@ -114,7 +114,7 @@ fn bad_usage_is_exit_code_two_with_a_hint() {
         (&["check", "--upstream", "h2c://a", "--reflect"], "--reflect: this version"),
         (&["serve", "--proto-path", "."], "give --upstream URL"),
         (&["serve", "--upstream", "h2c://a:1"], "give --proto-path DIR"),
-        (&["explain"], "unrecognized subcommand"),
+        (&["explain"], "METHOD"),
         (&[], "Usage"),
     ] {
         let output = folder.transom(arguments);

@@ -98,7 +98,7 @@ async fn build(listeners: Vec<Settings>, workers: usize, watch: Vec<PathBuf>) ->
     let loads: Load<String> = Box::new({
         let load: Arc<Mutex<Result<String, String>>> = Arc::clone(&load);
         move || match &*load.lock().unwrap() {
-            Ok(tables) => Ok(Loaded { tables: tables.clone(), watch: watch.clone() }),
+            Ok(tables) => Ok(Loaded::new(tables.clone(), watch.clone())),
             Err(mistake) => Err(vec![Mistake::new(mistake.clone())]),
         }
     });

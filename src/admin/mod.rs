@@ -1,5 +1,6 @@
-//! The operator's door: `/healthz` (the process lives), `/readyz` (it takes calls), `/metrics`. Its own listener, to be
-//! bound where callers do not reach it.
+//! The operator's door: `/healthz` (the process lives), `/readyz` (it takes calls), `/metrics`, and pages about the
+//! generation in force, as whoever assembles the process lays them on a [`Shelf`]. Its own listener, to be bound where
+//! callers do not reach it.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -8,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::observe::{self, Meters};
@@ -31,13 +34,29 @@ pub enum Stage {
     Draining,
 }
 
+/// A page about a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub content_type: &'static str,
+    pub bytes: Bytes,
+}
+
+/// The pages about a generation, by their paths. They are made when somebody asks for them, which may take seconds: to be
+/// called on a thread that may block.
+pub type Pages = Box<dyn Fn(&str) -> Option<Page> + Send + Sync>;
+
+/// Where the pages about the generation in force lie; empty until there is one.
+#[derive(Default)]
+pub struct Shelf(ArcSwapOption<Pages>);
+
 #[derive(Clone, Debug)]
 struct Desk {
     meters: Arc<Meters>,
     readiness: Arc<Readiness>,
+    shelf: Arc<Shelf>,
 }
 
-/// For one request; nothing here takes long.
+/// For one request. What is still being made then is there for the next one.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the operator's pages until `stop` resolves.
@@ -47,21 +66,23 @@ pub async fn serve(
     listener: TcpListener,
     meters: Arc<Meters>,
     readiness: Arc<Readiness>,
+    shelf: Arc<Shelf>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, router(meters, readiness)).with_graceful_shutdown(stop).into_future().await
+    axum::serve(listener, router(meters, readiness, shelf)).with_graceful_shutdown(stop).into_future().await
 }
 
 /// The operator's pages.
-pub fn router(meters: Arc<Meters>, readiness: Arc<Readiness>) -> Router {
+pub fn router(meters: Arc<Meters>, readiness: Arc<Readiness>, shelf: Arc<Shelf>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .fallback(get(page))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
-        .with_state(Desk { meters, readiness })
+        .with_state(Desk { meters, readiness, shelf })
 }
 
 async fn ready(State(desk): State<Desk>) -> (StatusCode, &'static str) {
@@ -74,6 +95,37 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(desk): State<Desk>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, observe::EXPOSITION_TYPE)], observe::exposition(&desk.meters))
+}
+
+/// A page about the generation, from the shelf.
+async fn page(State(desk): State<Desk>, uri: Uri) -> Response {
+    let found = tokio::task::spawn_blocking(move || desk.shelf.find(uri.path())).await;
+    match found {
+        Ok(Some(page)) => ([(header::CONTENT_TYPE, page.content_type)], page.bytes).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "nothing is here\n").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    /// Lays out the pages of a new generation in place of the old one's.
+    pub fn lay(&self, pages: Option<Pages>) {
+        self.0.store(pages.map(Arc::new));
+    }
+
+    /// The page at this path. May block for as long as it takes to make it.
+    pub fn find(&self, path: &str) -> Option<Page> {
+        let pages = self.0.load_full()?;
+        pages(path)
+    }
+}
+
+impl std::fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shelf").finish_non_exhaustive()
+    }
 }
 
 // === impl Readiness ===

@@ -36,6 +36,20 @@ macro_rules! settings {
         }
 
         impl $full {
+            /// What differs from the default: names, those of a group with its name and a dot in front, and values as they
+            /// are shown to developers.
+            pub fn changes(&self) -> Vec<(String, String)> {
+                let mut changes = Vec::new();
+                let usual = $full::default();
+                $(if self.$field != usual.$field {
+                    changes.push((stringify!($field).to_owned(), format!("{:?}", self.$field)));
+                })*
+                $($(for (name, value) in self.$group.changes() {
+                    changes.push((format!("{}.{name}", stringify!($group)), value));
+                })*)?
+                changes
+            }
+
             /// Takes over what `partial` sets.
             pub fn merge(&mut self, partial: &$partial) {
                 $(if let Some(value) = &partial.$field {

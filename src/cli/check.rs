@@ -3,20 +3,24 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::flags::ServeFlags;
-use super::report;
-use crate::catalog::{Catalog, GuardMode, MessageId, Method};
+use super::{REFUSED, report};
+use crate::catalog::{Catalog, GuardMode, MessageId, Method, Mistake};
 use crate::config::{self, Complete, Settled};
+use crate::describe::{self, Finding, LINTS};
 use crate::listen;
 use crate::upstream::EndpointSettings;
+use crate::wire::closest;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   transom check transom.yaml
-  transom check --proto-path protos
-  transom check --keys                 every key, its default and what it is for";
+  transom check --proto-path protos --deny-warnings --allow field-out-of-reach
+  transom check transom.yaml --format sarif >check.sarif
+  transom check --keys                 every key, its default and what it is for
+  transom check --lints                every lint and what it is about";
 
 #[derive(Debug, Args)]
 pub(super) struct CheckFlags {
@@ -26,29 +30,112 @@ pub(super) struct CheckFlags {
     /// Print every key of the configuration, its default and what it is for
     #[arg(long)]
     keys: bool,
+
+    /// Print the name of every lint and what it is about
+    #[arg(long)]
+    lints: bool,
+
+    /// How to tell what was found
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+
+    /// Warnings and lints fail the check as mistakes do
+    #[arg(long)]
+    deny_warnings: bool,
+
+    /// Lint that is not told, by its name, repeatable
+    #[arg(long, value_name = "LINT")]
+    allow: Vec<String>,
 }
 
-pub(super) fn run(flags: CheckFlags) -> ExitCode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for people: file:line:column, what, and a hint
+    Text,
+    /// {"findings": [...]}
+    Json,
+    /// SARIF 2.1.0, as code hosts read it
+    Sarif,
+}
+
+pub(super) fn run(mut flags: CheckFlags) -> ExitCode {
     if flags.keys {
         return report::print(&config::reference());
     }
-    let mut origin = flags.serve.origin();
+    if flags.lints {
+        return report::print(&LINTS.map(|(id, about)| format!("{id:<24}{about}\n")).concat());
+    }
+    if let Some(unknown) = flags.allow.iter().find(|id| LINTS.iter().all(|(known, _)| known != id)) {
+        let mut mistake = Mistake::new(format!("--allow: there is no lint {unknown:?}"));
+        let meant = closest(unknown, LINTS.iter().map(|(id, _)| *id));
+        mistake.hint =
+            Some(meant.map_or("see `transom check --lints`".into(), |meant| format!("did you mean {meant:?}?")));
+        return report::refused(&[mistake]);
+    }
+    let mut origin = std::mem::take(&mut flags.serve).origin();
     if origin.file.is_none() {
         // flags alone: a catalog may be checked before there is an upstream
         origin.purpose = config::Purpose::Describe;
     }
     let config::Checked { settled, mut mistakes } = origin.check();
-    let Some(settled) = settled else { return report::refused(&mistakes) };
+    let Some(settled) = settled else { return flags.refused(mistakes) };
     match config::complete(&settled.catalogs) {
-        Ok(complete) if mistakes.is_empty() => {
-            report::warn(&complete.warnings);
-            report::print(&summary(&settled, &complete))
-        }
-        Ok(_) => report::refused(&mistakes),
+        Ok(complete) if mistakes.is_empty() => flags.passed(&settled, &complete),
+        Ok(_) => flags.refused(mistakes),
         Err(more) => {
             mistakes.extend(more);
-            report::refused(&config::sorted(mistakes))
+            flags.refused(config::sorted(mistakes))
         }
+    }
+}
+
+// === impl CheckFlags ===
+
+impl CheckFlags {
+    fn refused(&self, mistakes: Vec<Mistake>) -> ExitCode {
+        if self.format == Format::Text {
+            return report::refused(&mistakes);
+        }
+        let findings: Vec<Finding> = mistakes.into_iter().map(Finding::mistake).collect();
+        self.print(&findings);
+        ExitCode::from(REFUSED)
+    }
+
+    /// Without mistakes; there may be warnings.
+    fn passed(&self, settled: &Settled, complete: &Complete) -> ExitCode {
+        let lints = describe::lints(&complete.catalogs, &complete.table);
+        let told = lints.into_iter().filter(|lint| self.allow.iter().all(|id| id != lint.id));
+        let findings: Vec<Finding> = complete.warnings.iter().cloned().map(Finding::warning).chain(told).collect();
+        let denied = self.deny_warnings && !findings.is_empty();
+        if self.format != Format::Text {
+            self.print(&findings);
+        } else {
+            for finding in &findings {
+                let id = if LINTS.iter().any(|(id, _)| *id == finding.id) {
+                    format!(" [{}]", finding.id)
+                } else {
+                    String::new()
+                };
+                eprintln!("warning: {}{id}", finding.mistake);
+            }
+            if denied {
+                match findings.len() {
+                    1 => eprintln!("1 warning, and warnings are denied"),
+                    count => eprintln!("{count} warnings, and warnings are denied"),
+                }
+            } else {
+                report::print(&summary(settled, complete));
+            }
+        }
+        if denied { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
+    }
+
+    fn print(&self, findings: &[Finding]) {
+        let document = match self.format {
+            Format::Sarif => describe::findings_sarif(findings),
+            Format::Json | Format::Text => describe::findings_json(findings),
+        };
+        report::print(&format!("{document:#}\n"));
     }
 }
 
@@ -98,7 +185,7 @@ fn contents(catalog: &Catalog) -> String {
     parts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
 }
 
-fn url(endpoint: &EndpointSettings) -> String {
+pub(super) fn url(endpoint: &EndpointSettings) -> String {
     format!("{}://{}", if endpoint.tls { "h2s" } else { "h2c" }, endpoint.label())
 }
 

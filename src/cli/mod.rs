@@ -4,8 +4,11 @@
 
 mod check;
 mod demo;
+mod explain;
 mod flags;
+mod notes_taker;
 mod openapi;
+mod operator;
 mod report;
 mod routes;
 mod serve;
@@ -42,6 +45,9 @@ enum Verb {
     Check(check::CheckFlags),
     /// Print every route: who gets where by which path, and where that is written
     Routes(routes::RoutesFlags),
+    /// Tell what becomes of a request: its rule, what each part fills, what goes upstream; or what the caller is told
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainFlags),
     /// Print the REST side of the catalogs as OpenAPI 3.1
     #[command(after_help = openapi::EXAMPLES)]
     Openapi(openapi::OpenapiFlags),
@@ -57,6 +63,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Check(flags) => check::run(flags),
         Verb::Routes(flags) => routes::run(flags),
+        Verb::Explain(flags) => explain::run(flags),
         Verb::Openapi(flags) => openapi::run(flags),
         Verb::Transcode(flags) => transcode::run(flags),
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::flags::ServeFlags;
-use super::report;
+use super::{operator, report};
 use crate::catalog::Mistake;
 use crate::config::{self, Origin, Settled};
 use crate::observe::Meters;
@@ -61,7 +61,7 @@ fn generation(
     let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, known, cors, pages)?;
     let mut watch = settled.files;
     watch.extend(complete.watched);
-    Ok(Loaded { tables, watch })
+    Ok(Loaded { tables, watch, about: Some(operator::about(settled.catalogs)) })
 }
 
 /// A worker's handler, with a pool of its own.

@@ -242,6 +242,12 @@ impl Meters {
         }
     }
 
+    /// The dialects in which calls have ended so far.
+    pub fn dialects_heard(&self) -> impl Iterator<Item = &'static str> {
+        let is_heard = |codes: &[AtomicU64; 17]| codes.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+        DIALECTS.iter().zip(&self.calls).filter(move |(_, codes)| is_heard(codes)).map(|(dialect, _)| *dialect)
+    }
+
     /// Counts a call that ended with this gRPC code number.
     pub fn call_ended(&self, dialect: &str, code: u8, took: Duration) {
         let dialect = DIALECTS.iter().position(|name| *name == dialect).unwrap_or(0);

@@ -6,4 +6,4 @@ mod table;
 mod tree;
 
 pub use capture::Captures;
-pub use table::{Match, MethodRef, Table};
+pub use table::{Candidate, Fate, Match, MethodRef, Table};

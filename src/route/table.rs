@@ -1,8 +1,11 @@
 //! The table of all routes of a generation: built once, then only read.
 
+mod candidates;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::candidates::{Candidate, Fate};
 use super::capture::{Captures, decode};
 use super::quick::QuickMap;
 use super::tree::{Entry, Hit, Query, Tree};

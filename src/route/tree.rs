@@ -88,6 +88,8 @@ struct Walk<'t, 'q, 'p> {
     verb: u32,
     /// Collects the verbs of all rules of this shape instead of stopping at one.
     allowed: Option<&'q mut BTreeSet<Box<str>>>,
+    /// Collects all rules of this shape instead of stopping at one, in the order in which they are tried.
+    every: Option<&'q mut Vec<Entry>>,
 }
 
 // === impl Tree ===
@@ -147,12 +149,12 @@ impl Tree {
         let rest = path.strip_prefix('/')?;
         for colons in (0..=self.verb_colons).rev() {
             if let Some((rest, verb)) = self.verb(rest, colons)
-                && let Some(hit) = (Walk { tree: self, query, rest, verb, allowed: None }).run()
+                && let Some(hit) = (Walk { tree: self, query, rest, verb, allowed: None, every: None }).run()
             {
                 return Some(hit);
             }
         }
-        Walk { tree: self, query, rest, verb: 0, allowed: None }.run()
+        Walk { tree: self, query, rest, verb: 0, allowed: None, every: None }.run()
     }
 
     /// Adds the HTTP methods under which this path has a rule, for the `Allow` field. Rules of any method are found before
@@ -161,10 +163,23 @@ impl Tree {
         let Some(rest) = path.strip_prefix('/') else { return };
         for colons in 0..=self.verb_colons {
             if let Some((rest, verb)) = self.verb(rest, colons) {
-                Walk { tree: self, query, rest, verb, allowed: Some(allowed) }.run();
+                Walk { tree: self, query, rest, verb, allowed: Some(allowed), every: None }.run();
             }
         }
-        Walk { tree: self, query, rest, verb: 0, allowed: Some(allowed) }.run();
+        Walk { tree: self, query, rest, verb: 0, allowed: Some(allowed), every: None }.run();
+    }
+
+    /// Every rule of this shape, whatever its HTTP method and host, in the order in which [`Tree::find`] tries them.
+    pub fn every(&self, query: &Query<'_>, path: &str) -> Vec<Entry> {
+        let mut every = Vec::new();
+        let Some(rest) = path.strip_prefix('/') else { return every };
+        for colons in (0..=self.verb_colons).rev() {
+            if let Some((rest, verb)) = self.verb(rest, colons) {
+                Walk { tree: self, query, rest, verb, allowed: None, every: Some(&mut every) }.run();
+            }
+        }
+        Walk { tree: self, query, rest, verb: 0, allowed: None, every: Some(&mut every) }.run();
+        every
     }
 
     /// Cuts off what stands behind a colon of the last segment, and has so many colons itself, if it is a verb of some
@@ -254,6 +269,10 @@ impl<'p> Walk<'_, '_, 'p> {
     /// The best rule of those that end here: with this host before any host, with this HTTP method before any method.
     fn leaf(&mut self, node: &Node) -> Option<Hit<'p>> {
         let entries = node.leaves.iter().find(|(verb, _)| *verb == self.verb).map(|(_, entries)| entries)?;
+        if let Some(every) = &mut self.every {
+            every.extend(entries.iter().filter(|entry| entry.lenient || !self.query.lenient).cloned());
+            return None;
+        }
         let mut best: Option<(u8, &Entry)> = None;
         for entry in entries {
             if entry.host.is_some() && entry.host != self.query.host || self.query.lenient && !entry.lenient {

@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::admin::{Pages, Shelf};
 use crate::catalog::Mistake;
 use crate::observe::Meters;
 
 /// What a load gives: the tables of a generation, and the files and directories that they were made of.
-#[derive(Debug)]
 pub struct Loaded<T> {
     pub tables: T,
     /// A change of any of these, or below one that is a directory, is a reason to load again.
     pub watch: Vec<PathBuf>,
+    /// Pages about these tables for the operator's door; `None`: there are none.
+    pub about: Option<About<T>>,
 }
+
+/// Makes the pages about a generation, once its tables are in their place.
+pub type About<T> = Box<dyn FnOnce(Arc<T>) -> Pages + Send>;
 
 /// Builds the tables of a generation from the files as they are now. Called once at start, and by each reload on a
 /// thread that serves no calls. All mistakes are told at once.
@@ -27,14 +32,27 @@ pub(super) struct Generations<T> {
     old: Vec<Arc<T>>,
     number: i64,
     meters: Arc<Meters>,
+    /// Where the pages about the generation in force go.
+    shelf: Arc<Shelf>,
+}
+
+// === impl Loaded ===
+
+impl<T> Loaded<T> {
+    /// Without pages.
+    pub fn new(tables: T, watch: Vec<PathBuf>) -> Loaded<T> {
+        Loaded { tables, watch, about: None }
+    }
 }
 
 // === impl Generations ===
 
 impl<T> Generations<T> {
-    pub(super) fn first(tables: T, meters: Arc<Meters>) -> Generations<T> {
+    pub(super) fn first(tables: T, about: Option<About<T>>, meters: Arc<Meters>, shelf: Arc<Shelf>) -> Generations<T> {
         meters.generation.set(1);
-        Generations { current: Arc::new(ArcSwap::from_pointee(tables)), old: Vec::new(), number: 1, meters }
+        let tables = Arc::new(tables);
+        shelf.lay(about.map(|about| about(Arc::clone(&tables))));
+        Generations { current: Arc::new(ArcSwap::new(tables)), old: Vec::new(), number: 1, meters, shelf }
     }
 
     /// What workers read the tables in force from, once per call.
@@ -43,8 +61,11 @@ impl<T> Generations<T> {
     }
 
     /// Puts new tables in force; calls in flight keep theirs. Returns the generation's number.
-    pub(super) fn swap(&mut self, tables: T) -> i64 {
-        self.old.push(self.current.swap(Arc::new(tables)));
+    pub(super) fn swap(&mut self, tables: T, about: Option<About<T>>) -> i64 {
+        let tables = Arc::new(tables);
+        let pages = about.map(|about| about(Arc::clone(&tables)));
+        self.old.push(self.current.swap(tables));
+        self.shelf.lay(pages);
         self.number = self.number.saturating_add(1);
         self.meters.generation.set(self.number);
         self.number
@@ -61,13 +82,21 @@ impl<T> Generations<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Page;
+    use bytes::Bytes;
 
     #[test]
     fn calls_in_flight_keep_their_generation_until_they_end() {
-        let meters = Meters::new(false);
-        let mut generations = Generations::first("one", Arc::clone(&meters));
+        let (meters, shelf) = (Meters::new(false), Arc::<Shelf>::default());
+        let about = || -> Option<About<&str>> {
+            Some(Box::new(|tables| Box::new(move |_| Some(Page { content_type: "", bytes: Bytes::from(*tables) }))))
+        };
+        let shown = || shelf.find("/").map(|page| page.bytes);
+        let mut generations = Generations::first("one", about(), Arc::clone(&meters), Arc::clone(&shelf));
+        assert_eq!(shown().as_deref(), Some(&b"one"[..]));
         let call = generations.current().load_full();
-        assert_eq!(generations.swap("two"), 2);
+        assert_eq!(generations.swap("two", about()), 2);
+        assert_eq!(shown().as_deref(), Some(&b"two"[..]));
         assert_eq!((*call, **generations.current().load(), meters.generation.get()), ("one", "two", 2));
         assert!(generations.tidy());
         drop(call);

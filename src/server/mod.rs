@@ -11,7 +11,7 @@ mod shutdown;
 mod start;
 mod workers;
 
-pub use generation::{Load, Loaded};
+pub use generation::{About, Load, Loaded};
 pub use shutdown::run;
 pub use start::{RunError, Running, Start, start};
 pub use workers::Spot;

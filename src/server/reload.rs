@@ -160,7 +160,7 @@ impl<T> Reloader<T> {
         for (door, config) in certificates {
             door.renew(config);
         }
-        let number = self.generations.swap(loaded.tables);
+        let number = self.generations.swap(loaded.tables, loaded.about);
         self.meters.reloads.add(1);
         watched.follow(loaded.watch.into_iter().chain(self.tls_files()), glance);
         tracing::info!(generation = number, took = ?started.elapsed(), "reloaded");

@@ -15,7 +15,7 @@ use super::generation::{Generations, Load};
 use super::glance::Glance;
 use super::reload::{Reloader, Wish, attend, tls_files, tls_mistake};
 use super::workers::{Over, Post, Spot, hire};
-use crate::admin::{self, Readiness, Stage};
+use crate::admin::{self, Readiness, Shelf, Stage};
 use crate::catalog::Mistake;
 use crate::listen::{self, BindError, Corridor, Door};
 use crate::observe::Meters;
@@ -83,7 +83,8 @@ where
 {
     let Start { listeners, admin, workers, drain_timeout, meters } = start;
     let readiness = Arc::new(Readiness::default());
-    let admin = admin.map(|address| Desk::open(address, &meters, &readiness)).transpose()?;
+    let shelf = Arc::<Shelf>::default();
+    let admin = admin.map(|address| Desk::open(address, &meters, &readiness, &shelf)).transpose()?;
 
     let files = listeners.iter().flat_map(tls_files).collect();
     let glance = tokio::task::spawn_blocking(move || Glance::of(files)).await.map_err(io::Error::from)?;
@@ -97,7 +98,7 @@ where
     let (doors, loaded) = both(doors, loaded)?;
     let sockets = bind(&listeners)?;
 
-    let generations = Generations::first(loaded.tables, Arc::clone(&meters));
+    let generations = Generations::first(loaded.tables, loaded.about, Arc::clone(&meters), shelf);
     let workers = if workers > 0 { workers } else { thread::available_parallelism().map_or(1, usize::from) };
     let build: Arc<dyn Fn(Spot<T>) -> Arc<H> + Send + Sync> = Arc::new(build);
     let (posts, overs) = hire_all(workers, &generations, &build, &listeners, &meters)?;
@@ -173,14 +174,19 @@ where
 // === impl Desk ===
 
 impl Desk {
-    fn open(address: SocketAddr, meters: &Arc<Meters>, readiness: &Arc<Readiness>) -> Result<Desk, RunError> {
+    fn open(
+        address: SocketAddr,
+        meters: &Arc<Meters>,
+        readiness: &Arc<Readiness>,
+        shelf: &Arc<Shelf>,
+    ) -> Result<Desk, RunError> {
         let listener = listen::bind(address)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let (meters, readiness) = (Arc::clone(meters), Arc::clone(readiness));
+        let (meters, readiness, shelf) = (Arc::clone(meters), Arc::clone(readiness), Arc::clone(shelf));
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            if let Err(error) = admin::serve(listener, meters, readiness, stopped).await {
+            if let Err(error) = admin::serve(listener, meters, readiness, shelf, stopped).await {
                 tracing::error!(%error, "the admin listener ended");
             }
         });

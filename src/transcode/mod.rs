@@ -54,6 +54,7 @@
 mod binding;
 mod careful_write;
 mod fault;
+mod filled;
 mod guard;
 mod indent;
 mod json_read;
@@ -75,6 +76,7 @@ mod text;
 mod weave;
 
 pub use fault::{BadInput, BadWire};
+pub use filled::Filled;
 pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard_at};
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};

@@ -20,7 +20,7 @@ use crate::status::FieldViolation;
 #[derive(Debug, Default)]
 pub struct Bound<'a> {
     /// Sorted as [`Woven`] wants them.
-    leaves: Vec<Leaf<'a>>,
+    pub(super) leaves: Vec<Leaf<'a>>,
     payloads: Vec<u8>,
     /// Of the maps that the query reaches into.
     keys: Vec<Range<usize>>,

@@ -250,7 +250,7 @@ async fn start(origin: Origin) -> server::Running {
         let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, &known, cors, None)?;
         let mut watch = settled.files;
         watch.extend(complete.watched);
-        Ok(Loaded { tables, watch })
+        Ok(Loaded::new(tables, watch))
     });
     let build = |spot: Spot<Tables>| {
         let pool = Pool::new(Arc::clone(&spot.meters));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use self::operation::{Operation, call, operation};
+pub(super) use self::path::ENCODED;
 use self::path::PathForm;
 use self::schema::Components;
 use crate::catalog::{Binding, Catalog, Method, Notes, Verb};

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::catalog::{Segment, Template, TemplateVariable};
 
 /// What cannot stand in a segment as it is (RFC 3986, `pchar`), and what OpenAPI reads as a parameter.
-const ENCODED: &AsciiSet = &CONTROLS
+pub(in crate::describe) const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
