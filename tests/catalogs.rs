@@ -116,6 +116,27 @@ fn rest_rules() {
 }
 
 #[test]
+fn rest_answers() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("rest-answers.yaml", 1, &[("UPSTREAM", url)]);
+    let ask = |request: &str| exchange(connect(edge.addresses[0]), request);
+    let post =
+        "POST /v1/shelves HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"theme\":\"Maps\"}";
+    answers(&ask(post), 201, "location: /v1/shelves/");
+    answers(&ask(&get("/v1/shelves/1/books/1?fields=title", "a")), 200, "\r\n\r\n{\"title\":\"Moby-Dick\"}");
+    answers(&ask(&get("/v1/shelves/1/books/1", "a")), 200, "cache-control: private, max-age=10");
+    let known = get("/v1/shelves/1/books/1", "a").replace("\r\n\r\n", "\r\nif-none-match: *\r\n\r\n");
+    answers(&ask(&known), 304, "etag: ");
+    answers(&ask(&get("/v1/shelves/1/books/404", "a")), 410, "BOOK_NOT_FOUND");
+    let events =
+        get("/v1/shelves/1/books:watch?count=1", "a").replace("\r\n\r\n", "\r\naccept: text/event-stream\r\n\r\n");
+    let again = events.replace("\r\n\r\n", "\r\nlast-event-id: 4\r\n\r\n");
+    answers(&ask(&events), 200, "event: LENT\nid: 1\ndata: {");
+    answers(&ask(&again), 200, "event: RETURNED\nid: 5\ndata: {");
+    upstream.shutdown();
+}
+
+#[test]
 fn production() {
     let (upstream, url) = upstream();
     let edge = Edge::serve("production.yaml", 1, &[("UPSTREAM", url)]);

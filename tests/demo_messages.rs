@@ -153,7 +153,7 @@ fn books(examiner: &mut Examiner) {
     examiner.full("bookstore.v1.UpdateBookRequest", &update);
     examiner.full("bookstore.v1.DeleteBookRequest", &DeleteBookRequest { name: text() });
     examiner.full("bookstore.v1.MoveBookRequest", &MoveBookRequest { name: text(), destination: text() });
-    examiner.full("bookstore.v1.WatchBooksRequest", &WatchBooksRequest { parent: text(), count: 1 });
+    examiner.full("bookstore.v1.WatchBooksRequest", &WatchBooksRequest { parent: text(), count: 1, after: 1 });
     let event = BookEvent { sequence: 1, kind: 1, book: Some(printed()), time: time() };
     examiner.full("bookstore.v1.BookEvent", &event);
     let search = SearchBooksRequest { parent: text(), query: text(), genres: vec![1], limit: 1 };

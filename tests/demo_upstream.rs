@@ -449,7 +449,7 @@ async fn the_bookstore_keeps_what_it_is_told() {
     let titles: Vec<_> = found.hits.iter().flat_map(|hit| &hit.book).map(|book| &book.title).collect();
     assert_eq!(titles, ["Moby-Dick"]);
 
-    let watch = WatchBooksRequest { parent: "shelves/3".into(), count: 2 };
+    let watch = WatchBooksRequest { parent: "shelves/3".into(), count: 2, after: 0 };
     let events: Ended<BookEvent> = bench.call("/bookstore.v1.Bookstore/WatchBooks", &[], &[watch]).await;
     assert_eq!(events.messages.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2]);
 

@@ -28,6 +28,8 @@ pub enum Kind {
     WrongVerb,
     /// A content type that the method cannot be called with.
     UnsupportedMediaType,
+    /// The caller takes no form that the answer has.
+    NotAcceptable,
     /// A message or body compressed in a way that we cannot read.
     UnknownEncoding,
     /// A request that is well framed but does not fit the schema or the rule: bad JSON, bad parameter.
@@ -107,10 +109,11 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 25] = [
+    pub const ALL: [Kind; 26] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
+        Kind::NotAcceptable,
         Kind::UnknownEncoding,
         Kind::BadRequest,
         Kind::HttpVersion,
@@ -140,6 +143,7 @@ impl Kind {
             Kind::NoRoute => (404, Code::Unimplemented, "NO_ROUTE"),
             Kind::WrongVerb => (405, Code::Unimplemented, "WRONG_VERB"),
             Kind::UnsupportedMediaType => (415, Code::Unimplemented, "UNSUPPORTED_MEDIA_TYPE"),
+            Kind::NotAcceptable => (406, Code::Unimplemented, "NOT_ACCEPTABLE"),
             Kind::UnknownEncoding => (415, Code::Unimplemented, "UNKNOWN_ENCODING"),
             Kind::BadRequest => (400, Code::InvalidArgument, "BAD_REQUEST"),
             Kind::HttpVersion => (505, Code::Unimplemented, "HTTP_VERSION"),
@@ -181,11 +185,11 @@ impl Kind {
     pub fn is_bare(self) -> bool {
         use Kind::{
             AnswerCardinality, BadAnswer, BadHeader, Cancelled, Cardinality, Deadline, HttpVersion, Malformed, NoRoute,
-            NoStatus, TooLarge, UnknownEncoding, UnsupportedMediaType, UpstreamHttp, WrongVerb,
+            NoStatus, NotAcceptable, TooLarge, UnknownEncoding, UnsupportedMediaType, UpstreamHttp, WrongVerb,
         };
         let plain = [NoRoute, WrongVerb, UnsupportedMediaType, UnknownEncoding, HttpVersion, Malformed, Cardinality];
         let answers = matches!(self, NoStatus | BadAnswer | AnswerCardinality | UpstreamHttp(_));
-        plain.contains(&self) || answers || matches!(self, TooLarge | BadHeader | Deadline | Cancelled)
+        plain.contains(&self) || answers || matches!(self, NotAcceptable | TooLarge | BadHeader | Deadline | Cancelled)
     }
 
     /// A stable word for programs: `google.rpc.ErrorInfo.reason`, and the label of the refusal counter.

@@ -70,17 +70,21 @@ impl Ends<'_> {
         }
     }
 
-    /// Follows a dotted path to a field that text can fill.
     fn variable(self, path: &str) -> Result<FieldPath, Mistake> {
-        let mut message = self.schema.message(self.input);
+        self.text_field(self.input, path, &format!("variable {path:?}"))
+    }
+
+    /// Follows a dotted path of a message to a field that text can fill, and show. `what` the path is for.
+    pub fn text_field(self, message: MessageId, path: &str, what: &str) -> Result<FieldPath, Mistake> {
+        let mut message = self.schema.message(message);
         let mut indices = Vec::new();
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
             let Some((index, field)) = plain_field(message, part) else {
-                return Err(no_field(message, part, &format!("variable {path:?}:")));
+                return Err(no_field(message, part, &format!("{what}:")));
             };
             indices.push(index);
-            let unfit = |why: &str| Err(Mistake::new(format!("variable {path:?}: field {part:?} is {why}")));
+            let unfit = |why: &str| Err(Mistake::new(format!("{what}: field {part:?} is {why}")));
             match (field.label, field.kind, parts.peek()) {
                 (Label::Repeated, ..) => return unfit("repeated"),
                 (Label::Map, ..) => return unfit("a map"),

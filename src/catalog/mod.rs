@@ -1,5 +1,6 @@
 //! Catalogs: named sets of protobuf descriptors, loaded at run time and turned into dense, immutable tables.
 
+mod answer_plan;
 mod binding;
 mod bundled;
 mod cel;
@@ -26,6 +27,7 @@ mod template;
 mod text_format;
 mod unit;
 
+pub use answer_plan::{AnswerPlan, Location, LocationPart, check_fields};
 pub use bundled::schema as bundled_schema;
 pub use cel::{CelFailure, CelRules};
 pub use http_rule::{HttpRule, RuleBinding};

@@ -1,5 +1,8 @@
 //! Services, methods and their HTTP bindings.
 
+use std::sync::Arc;
+
+use super::answer_plan::AnswerPlan;
 use super::method_settings::MethodSettings;
 use super::mistake::Place;
 use super::schema::MessageId;
@@ -32,6 +35,8 @@ pub struct Method {
     /// From annotations and from the configuration's rules, in order.
     pub bindings: Box<[Binding]>,
     pub settings: MethodSettings,
+    /// What its settings say of answers to REST callers; `None` if they say nothing.
+    pub answers: Option<Arc<AnswerPlan>>,
     pub place: Place,
 }
 

@@ -43,6 +43,22 @@ pub(super) fn settle(rules: &[SettingRule], path: &str) -> MethodSettings {
     settings
 }
 
+/// The rule that a setting of a method comes from, and what it says: of those that say something the one that
+/// [`settle`] takes it from.
+pub(super) fn origin<'r, T>(
+    rules: &'r [SettingRule],
+    path: &str,
+    said: impl Fn(&'r PartialSettings) -> Option<T>,
+) -> Option<(&'r SettingRule, T)> {
+    let saying = rules.iter().filter_map(|rule| Some((reach(&rule.pattern, path, '/')?, rule, said(&rule.settings)?)));
+    saying.max_by_key(|(reach, ..)| *reach).map(|(_, rule, said)| (rule, said))
+}
+
+/// Whether the pattern of a rule names this method.
+pub(super) fn names(pattern: &str, path: &str) -> bool {
+    reach(pattern, path, '/').is_some()
+}
+
 /// The hosts of a service, lower case; empty: any.
 pub(super) fn hosts(rules: &[HostRule], service: &str) -> Box<[Box<str>]> {
     let best = rules.iter().filter_map(|rule| Some((reach(&rule.pattern, service, '.')?, rule)));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::answer_plan::AnswerPlan;
 use super::binding::Ends;
 use super::cel::CelRules;
 use super::compile::{self, Linked, MAX_MISTAKES};
@@ -226,7 +227,7 @@ impl Builder<'_> {
         };
         let rule_place = if spots.rule == (0, 0) { place.clone() } else { unit.place(spots.rule) };
         let bindings = self.bindings(method.full_name(), (input, output), options, &rule_place);
-        self.methods.push(Method {
+        let mut method = Method {
             service: self.services.len(),
             name: method.name().into(),
             input,
@@ -244,8 +245,14 @@ impl Builder<'_> {
                 settings::settle(&self.source.settings, path.trim_start_matches('/'))
             },
             path: path.into(),
+            answers: None,
             place,
-        });
+        };
+        match AnswerPlan::settle(&method, &self.schema, &self.source.settings) {
+            Ok(plan) => method.answers = plan,
+            Err(mistakes) => self.mistakes.extend(mistakes),
+        }
+        self.methods.push(method);
     }
 
     fn bindings(

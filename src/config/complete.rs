@@ -51,14 +51,15 @@ pub fn complete(sources: &[Source]) -> Result<Complete, Vec<Mistake>> {
     }
 }
 
-/// Settings for methods that no catalog has.
+/// Settings for methods that no catalog has, and by fields that none of their methods has.
 fn unmatched(sources: &[Source], catalogs: &[Arc<Catalog>]) -> Vec<Mistake> {
-    // who passes unknown methods on may have settings for them
-    if sources.iter().any(|source| source.pass_unknown_methods) {
-        return Vec::new();
-    }
-    let methods = catalogs.iter().flat_map(|catalog| &catalog.methods);
-    let paths: Vec<&str> = methods.map(|method| method.path.trim_start_matches('/')).collect();
     let rules: Vec<SettingRule> = sources.iter().flat_map(|source| source.settings.iter().cloned()).collect();
-    catalog::check_settings(&rules, &paths)
+    let mut mistakes = catalog::check_fields(&rules, catalogs.iter().map(|catalog| &**catalog));
+    // who passes unknown methods on may have settings for them
+    if !sources.iter().any(|source| source.pass_unknown_methods) {
+        let methods = catalogs.iter().flat_map(|catalog| &catalog.methods);
+        let paths: Vec<&str> = methods.map(|method| method.path.trim_start_matches('/')).collect();
+        mistakes.extend(catalog::check_settings(&rules, &paths));
+    }
+    mistakes
 }

@@ -277,10 +277,10 @@ fn what_rest_callers_see_is_set_by_method_too() {
     let dir = folder();
     let text = "settings:
   - match: p.S/*
-    rest: {success: 201, location: '/v1/{name}', error_codes: {NOT_FOUND: 410}, response_headers: [x-a], etag: true,
+    rest: {success: 201, location: /v1/all, error_codes: {NOT_FOUND: 410}, response_headers: [x-a], etag: true,
       cache_control: max-age=60, method_override: true, update_mask: fill}
     query: {brackets: true, fields_parameter: fields}
-    sse: {event: book, id_field: name, retry: 2s, heartbeat: 5s, last_event_id_metadata: x-last}
+    sse: {event: book, retry: 2s, heartbeat: 5s, last_event_id_metadata: x-last}
   - {match: p.S/M, rest: {success: 204, response_headers: '*'}}
 catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
 ";
@@ -293,14 +293,14 @@ catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
     };
     let (narrow, wide) = (of("/p.S/M"), of("/p.S/N"));
     assert_eq!((narrow.rest.success, wide.rest.success, of("/p.T/N").rest.success), (204, 201, 200));
-    assert_eq!(wide.rest.location.as_deref(), Some("/v1/{name}"));
+    assert_eq!(wide.rest.location.as_deref(), Some("/v1/all"));
     assert_eq!(*wide.rest.error_codes, [(crate::status::Code::NotFound, 410)]);
     let listed = |names: &Option<Box<[http::HeaderName]>>| names.as_ref().map(|names| names.len());
     assert_eq!((listed(&wide.rest.response_headers), listed(&narrow.rest.response_headers)), (Some(1), None));
     assert!(wide.rest.etag && wide.rest.method_override && wide.rest.fill_mask && wide.rest.query_brackets);
     assert!(wide.rest.cache_control.is_some() && wide.rest.fields_parameter.as_deref() == Some("fields"));
     let sse = &narrow.sse;
-    assert_eq!((sse.event.as_deref(), sse.id_field.as_deref()), (Some("book"), Some("name")));
+    assert_eq!(sse.event.as_deref(), Some("book"));
     assert_eq!((sse.retry, sse.heartbeat), (Some(Duration::from_secs(2)), Duration::from_secs(5)));
     assert_eq!(sse.last_event_id_metadata, Some(http::HeaderName::from_static("x-last")));
 

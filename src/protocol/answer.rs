@@ -1,5 +1,7 @@
 //! What a dialect does with the answer to a call.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -30,6 +32,19 @@ pub trait Answer: Send + Sync {
     fn details(&self) -> DetailForm {
         DetailForm::Encoded
     }
+
+    /// For an answer whose caller is not to be left in the dark for long: how its head and its silences are timed.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    /// Whether labels stand in front of each message ([`super::put_labels`]).
+    fn is_labelled(&self) -> bool {
+        false
+    }
+
+    /// The head went out early, and [`Pace::opening`] behind it.
+    fn opened(&mut self) {}
 
     /// The head of an answer whose body follows; `metadata` are the upstream's, already rid of what is not for callers.
     fn head(&mut self, metadata: HeaderMap) -> HeadOut;
@@ -63,6 +78,19 @@ pub enum Due {
     FirstMessage,
     /// With the end: the status decides the HTTP code.
     End,
+}
+
+/// How long a caller waits for a sign of life.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// The head goes out after this time even if nothing is known of the answer yet; what its upstream's head says is lost
+    /// then, and so is the HTTP code of an error.
+    pub head_after: Duration,
+    /// The first bytes behind such a head.
+    pub opening: Bytes,
+    /// After so long a silence `heartbeat` is sent.
+    pub every: Duration,
+    pub heartbeat: Bytes,
 }
 
 /// What the body of an answer is made of.

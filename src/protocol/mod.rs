@@ -4,9 +4,11 @@
 //! ([`Answer`]); what stands between them is always plain gRPC. To add one: a file here with an [`Answer`], and a row in
 //! `registry`. Unary and streaming forms of a protocol are separate dialects, for they share little but a name.
 
+mod accept;
 mod answer;
 mod connect_stream;
 mod connect_unary;
+mod events;
 mod family;
 mod grpc;
 mod grpc_web;
@@ -18,8 +20,10 @@ mod rest;
 mod rest_stream;
 mod socket;
 
-pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Packing, WholeOut};
+pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadOut, Pace, Packing, WholeOut};
+pub use events::{fits_a_line, put_labels};
 pub use family::{Codec, Family, family};
 pub use metadata::{Passing, forwardable_answer, forwardable_request};
-pub use registry::{Packed, RequestForm, Spoken, by_method, by_template, refusal_answer, takes_get};
+pub use registry::{Packed, RequestForm, RestCall, Spoken, by_method, by_template, refusal_answer, takes_get};
+pub use rest_stream::{Layout, STREAM_TYPES};
 pub use socket::{BadBody, Cutter, Said, SocketFrame, by_socket, cut_reason, merge, opening, said, socket_answer};

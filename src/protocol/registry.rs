@@ -1,5 +1,6 @@
 //! Which dialect speaks: by the content type and the method for method paths, by the rule for templates.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -7,24 +8,25 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::connect_stream::ConnectStream;
 use super::connect_unary::ConnectUnary;
-use super::family::{family, names_connect, names_lines};
+use super::family::{family, names_connect};
 use super::grpc::Grpc;
 use super::grpc_web::GrpcWeb;
 use super::metadata::{CONNECT_ACCEPT_ENCODING, CONNECT_ENCODING, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT};
 use super::plain::Plain;
-use super::rest::Rest;
-use super::rest_stream::{Layout, RestStream};
+use super::rest::{Rest, Shape, ShapedRest, wants_problems};
+use super::rest_stream::{Layout, RestStream, layout};
 use super::{Answer, Codec, Family};
 use crate::call::{Head, Hint, Kind, Refusal};
-use crate::catalog::{self, Idempotency, MethodSettings, StreamKind};
-use crate::wire::{ENCODINGS, Encoding, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};
+use crate::catalog::{self, AnswerPlan, Idempotency, MethodSettings, StreamKind};
+use crate::wire::{ENCODINGS, Encoding, encode_bin, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};
 
 const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
 const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// The content types that a unary method can be posted with.
@@ -87,6 +89,16 @@ pub struct Spoken {
     pub deadline: Option<Duration>,
     /// The request message, when the dialect found it in the head instead of the body.
     pub message: Option<Bytes>,
+    /// What REST calls of methods have whose settings say something of answers.
+    pub rest: Option<Box<RestCall>>,
+}
+
+/// See [`Spoken::rest`].
+#[derive(Debug)]
+pub struct RestCall {
+    pub plan: Arc<AnswerPlan>,
+    /// The id of the last event that the caller has seen, if it asks for those that follow.
+    pub last_event_id: Option<HeaderValue>,
 }
 
 // === impl Packed ===
@@ -122,8 +134,8 @@ pub fn by_method(
         Family::ConnectStream(Some(codec)) if kind != StreamKind::Unary => connect_stream(head, codec, settings),
         Family::Json if kind == StreamKind::Unary => connect_unary(head, Codec::Json, settings),
         Family::Proto if kind == StreamKind::Unary => connect_unary(head, Codec::Proto, settings),
-        Family::Json if auto_mapping => by_template(head, kind),
-        Family::JsonLines if auto_mapping && kind.client_streams() => by_template(head, kind),
+        Family::Json if auto_mapping => by_template(head, method),
+        Family::JsonLines if auto_mapping && kind.client_streams() => by_template(head, method),
         _ => Err(unsupported(head, kind)),
     }
 }
@@ -135,23 +147,52 @@ pub fn takes_get(method: &catalog::Method) -> bool {
 }
 
 /// The dialect of a call that came by the template of a rule, or by auto-mapping.
-pub fn by_template(head: &mut Head, kind: StreamKind) -> Result<Spoken, Refusal> {
+pub fn by_template(head: &mut Head, method: &catalog::Method) -> Result<Spoken, Refusal> {
     let headers = &mut head.parts.headers;
     let packed = body_encoding(headers)?;
     let in_seconds = deadline(headers, SERVER_TIMEOUT, parse_server_timeout)?;
     let deadline = deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?.into_iter().chain(in_seconds).min();
     let wanted = accepted(headers, ACCEPT_ENCODING);
-    let request = match kind.client_streams() {
+    let request = match method.kind.client_streams() {
         true if family(headers) == Family::JsonLines => RequestForm::Lines,
         true => RequestForm::Messages,
         false => RequestForm::Message,
     };
-    let (dialect, answer): (_, Box<dyn Answer>) = if kind.server_streams() {
-        ("rest-stream", Box::new(RestStream::new(layout(headers))))
+    let mut rest =
+        method.answers.as_ref().map(|plan| Box::new(RestCall { plan: Arc::clone(plan), last_event_id: None }));
+    let problems = wants_problems(headers);
+    let (dialect, answer): (_, Box<dyn Answer>) = if method.kind.server_streams() {
+        let form = layout(headers)?;
+        if form.1 == Layout::Events {
+            resume(headers, rest.as_deref_mut())?;
+        }
+        ("rest-stream", Box::new(RestStream::new(form, Shape { plan: method.answers.clone(), problems })))
+    } else if problems || method.answers.as_ref().is_some_and(|plan| plan.shapes_answers()) {
+        ("rest", Box::new(ShapedRest(Shape { plan: method.answers.clone(), problems })))
     } else {
         ("rest", Box::new(Rest))
     };
-    Ok(Spoken { dialect, request, codec: Codec::Json, packed, wanted, answer, deadline, message: None })
+    Ok(Spoken { dialect, request, codec: Codec::Json, packed, wanted, answer, deadline, message: None, rest })
+}
+
+/// Takes the id of the last event out of the head: it belongs to the stream, and goes where the settings say.
+fn resume(headers: &mut HeaderMap, rest: Option<&mut RestCall>) -> Result<(), Refusal> {
+    let Some(id) = headers.remove(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(()) };
+    let Some(rest) = rest else { return Ok(()) };
+    if let Some(name) = &rest.plan.sse.last_event_id_metadata {
+        let value = if name.as_str().ends_with("-bin") {
+            HeaderValue::try_from(encode_bin(id.as_bytes())).ok()
+        } else {
+            // what metadata may hold (gRPC over HTTP/2, "ASCII-Value")
+            id.to_str().ok().map(|_| id.clone())
+        };
+        let value = value.ok_or_else(|| {
+            Refusal::new(Kind::BadHeader, "last-event-id: only visible ASCII can be passed on as metadata")
+        })?;
+        headers.insert(name.clone(), value);
+    }
+    rest.last_event_id = Some(id);
+    Ok(())
 }
 
 /// Who renders a refusal when no dialect is known yet: the family's own form, and JSON for all that is none. `kind`: of
@@ -172,6 +213,10 @@ pub fn refusal_answer(
         }
         Family::ConnectStream(Some(codec)) if is_call => ("connect-stream", Box::new(ConnectStream { codec })),
         Family::Proto if is_call => ("connect-unary", Box::new(ConnectUnary { codec: Codec::Proto })),
+        // no client of Connect's asks for these
+        _ if !(is_call && kind == Some(StreamKind::Unary)) && wants_problems(&head.parts.headers) => {
+            ("rest", Box::new(ShapedRest(Shape { plan: None, problems: true })))
+        }
         _ if kind.is_some() && !is_call => ("unknown", Box::new(Plain)),
         Family::Json if kind == Some(StreamKind::Unary) => ("connect-unary", Box::new(ConnectUnary { codec })),
         Family::None if kind == Some(StreamKind::Unary) && is_connect_get(head) => {
@@ -203,6 +248,7 @@ fn grpc(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Result<Spok
         answer: Box::new(Grpc { codec }),
         deadline: deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?,
         message: None,
+        rest: None,
     })
 }
 
@@ -219,6 +265,7 @@ fn grpc_web(head: &mut Head, text: bool, codec: Codec, settings: &MethodSettings
         answer: Box::new(GrpcWeb { text, codec }),
         deadline: deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?,
         message: None,
+        rest: None,
     })
 }
 
@@ -234,6 +281,7 @@ fn connect_unary(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Re
         answer: Box::new(ConnectUnary { codec }),
         deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
         message: None,
+        rest: None,
     })
 }
 
@@ -313,6 +361,7 @@ fn connect_get(head: &mut Head, settings: &MethodSettings) -> Result<Spoken, Ref
         answer: Box::new(ConnectUnary { codec }),
         deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
         message: Some(message.into()),
+        rest: None,
     })
 }
 
@@ -336,6 +385,7 @@ fn connect_stream(head: &mut Head, codec: Codec, settings: &MethodSettings) -> R
         answer: Box::new(ConnectStream { codec }),
         deadline: deadline(headers, CONNECT_TIMEOUT, parse_connect_timeout)?,
         message: None,
+        rest: None,
     })
 }
 
@@ -412,20 +462,6 @@ fn web_name(text: bool) -> &'static str {
     if text { "grpc-web-text" } else { "grpc-web" }
 }
 
-/// Lines if `accept` names NDJSON before it names JSON.
-fn layout(headers: &HeaderMap) -> Layout {
-    for value in headers.get_all(ACCEPT) {
-        for range in value.as_bytes().split(|byte| *byte == b',') {
-            match range.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii() {
-                lines if names_lines(lines) => return Layout::Lines,
-                b"application/json" => return Layout::Array,
-                _ => {}
-            }
-        }
-    }
-    Layout::Array
-}
-
 fn unsupported(head: &Head, kind: StreamKind) -> Refusal {
     let text = match head.parts.headers.get(http::header::CONTENT_TYPE) {
         Some(value) => {
@@ -455,13 +491,6 @@ mod tests {
         assert!(!wants_text(&headers("accept", "application/grpc-web+proto"), true));
         assert!(wants_text(&headers("accept", "*/*"), true));
         assert!(!wants_text(&HeaderMap::new(), false));
-    }
-
-    #[test]
-    fn a_stream_is_an_array_unless_lines_are_asked_for_first() {
-        assert_eq!(layout(&headers("accept", "application/x-ndjson, application/json;q=0.5")), Layout::Lines);
-        assert_eq!(layout(&headers("accept", "application/json, application/x-ndjson")), Layout::Array);
-        assert_eq!(layout(&headers("accept", "*/*")), Layout::Array);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::downlink::{Downlink, Part};
+use super::early::{Early, Heartbeat, Next};
 use super::ending::{deadline_passed, expand, from_refusal, late};
 use super::tables::Called;
 use super::uplink::Uplink;
@@ -34,6 +35,10 @@ pub enum Body {
     /// A whole body with HTTP trailers behind it.
     Trailed(Option<Bytes>, Option<HeaderMap>),
     Relay(Box<Relay>),
+    /// Its head went out before anything was known of it.
+    Early(Box<Early>),
+    /// Nothing more can be said of it.
+    Cut,
 }
 
 /// Why a body was cut. Its source is an `h2::Error` with the reason for the reset.
@@ -53,6 +58,8 @@ pub struct Relay {
     pub(super) first: Option<wire::Frame>,
     /// For a body that is compressed as a whole, while it goes on.
     pub(super) packer: Option<Packer>,
+    /// For callers who want to hear something in silences.
+    pub(super) heartbeat: Option<Box<Heartbeat>>,
     pub(super) after: After,
 }
 
@@ -179,6 +186,9 @@ impl Relay {
                     let bytes = std::task::ready!(self.poll_body(cx));
                     let bytes = if self.packer.is_some() { self.packed(&bytes) } else { bytes };
                     if !bytes.is_empty() {
+                        if let Some(heartbeat) = &mut self.heartbeat {
+                            heartbeat.moved();
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(bytes))));
                     }
                 }
@@ -214,7 +224,10 @@ impl Relay {
                 idle.down_moved();
             }
             match part {
-                Poll::Pending if out.is_empty() => return Poll::Pending,
+                Poll::Pending if out.is_empty() => {
+                    let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+                    return heartbeat.poll(cx);
+                }
                 Poll::Pending => return Poll::Ready(out.into()),
                 Poll::Ready(Ok(Part::Chunk(chunk))) => return Poll::Ready(self.answer.chunk(chunk)),
                 Poll::Ready(Ok(Part::Message(message))) => {
@@ -318,6 +331,11 @@ impl std::error::Error for BodyError {
 // === impl Body ===
 
 impl Body {
+    /// A body that breaks off.
+    pub(super) fn cut() -> Body {
+        Body::Cut
+    }
+
     /// A body of these bytes, and HTTP trailers behind them if there are any.
     pub(super) fn of(bytes: Bytes, trailers: Option<HeaderMap>) -> Body {
         match trailers {
@@ -345,13 +363,21 @@ impl http_body::Body for Body {
                 None => trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
             }),
             Body::Relay(relay) => relay.poll_frame(cx),
+            Body::Cut => Poll::Ready(Some(Err(BodyError(h2::Reason::INTERNAL_ERROR.into())))),
+            Body::Early(early) => match std::task::ready!(early.poll(cx)) {
+                Next::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Next::Becomes(body) => {
+                    *self = body;
+                    self.poll_frame(cx)
+                }
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Empty | Body::Trailed(None, None) => true,
-            Body::Whole(_) | Body::Trailed(..) => false,
+            Body::Whole(_) | Body::Trailed(..) | Body::Early(_) | Body::Cut => false,
             Body::Relay(relay) => matches!(relay.after, After::Nothing),
         }
     }
@@ -360,7 +386,7 @@ impl http_body::Body for Body {
         match self {
             Body::Empty => SizeHint::with_exact(0),
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Trailed(..) | Body::Relay(_) => SizeHint::default(),
+            Body::Trailed(..) | Body::Relay(_) | Body::Early(_) | Body::Cut => SizeHint::default(),
         }
     }
 }

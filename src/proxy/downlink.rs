@@ -3,11 +3,12 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::ending::{from_answer_frames, from_fault, from_fields, has_status};
 use super::guarding;
 use super::recode::{answer_message, guarded_answer, packed_answer, unpacked_answer};
+use super::rest_call::Extras;
 use super::tables::Called;
 use crate::call::{Kind, Refusal};
 use crate::observe::Direction;
@@ -39,7 +40,7 @@ enum Form {
 }
 
 /// How messages for the caller are made of the upstream's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Made {
     pub codec: Codec,
     /// The only field to show.
@@ -50,6 +51,8 @@ pub(super) struct Made {
     pub wanted: Option<Encoding>,
     /// They are not changed at all, only looked into.
     pub passes: bool,
+    /// What else REST callers want of them.
+    pub extras: Option<Box<Extras>>,
 }
 
 /// What comes down.
@@ -77,6 +80,14 @@ impl Downlink {
     /// The answer's head told this status.
     pub(super) fn set_early_status(&mut self, fields: HeaderMap) {
         self.early_status = Some(Box::new(fields));
+    }
+
+    /// What the message that came down tells as `Location`.
+    pub(super) fn location(&mut self) -> Option<HeaderValue> {
+        match &mut self.form {
+            Form::Messages { made, .. } => made.extras.as_mut()?.location.take(),
+            Form::Frames(_) => None,
+        }
     }
 
     /// Messages that came down.
@@ -127,7 +138,7 @@ impl Downlink {
         }
         let message = unpacked_answer(called, made.packed, frame)?;
         guarding::check(called, Direction::Response, &message)?;
-        let message = answer_message(called, made.codec, made.only, message)?;
+        let message = answer_message(called, made.codec, made.only, made.extras.as_deref_mut(), message)?;
         Ok(Some(packed_answer(called, made.wanted, message)))
     }
 

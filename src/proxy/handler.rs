@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
 use super::body::{After, Body, Idle, Pump, Relay};
+use super::conditional::{Conditional, vary_by_encoding};
 use super::downlink::{Downlink, Made, Part};
+use super::early::Heartbeat;
 use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late, status_of};
 use super::json_body::JsonBody;
-use super::recode::{Rule, packed_if_worth, request_frame, too_large, unpacked_body, woven_frame};
+use super::recode::{Rule, packed_if_worth, request_frame, text_frame, too_large, unpacked_body, woven_frame};
+use super::rest_call::{Extras, resumed, wanted_fields};
 use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
 use super::texts::Texts;
@@ -26,13 +29,13 @@ use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
 use crate::catalog::{self, MethodSettings, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
-    Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, Spoken, WholeOut, by_method,
-    by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
+    Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, RestCall, Spoken, WholeOut,
+    by_method, by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
 use crate::upstream::{Exchange, Pool, ResponseHead, ResponseStream};
-use crate::wire::{Encoding, Frame, Packer, format_grpc_timeout};
+use crate::wire::{Encoding, Frame, Packer, TextPlace, format_grpc_timeout};
 
 /// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
 pub struct Handler {
@@ -58,7 +61,7 @@ pub(super) enum Routed {
 
 /// A call whose method and dialect are known.
 pub(super) struct Call {
-    called: Called,
+    pub(super) called: Called,
     /// The rule that matched, and what its template's variables hold.
     rule: Option<Rule>,
     request: RequestForm,
@@ -69,14 +72,19 @@ pub(super) struct Call {
     wanted: Option<Encoding>,
     /// The encodings that the upstream was told to answer in.
     accepted: HeaderValue,
-    answer: Box<dyn Answer>,
+    pub(super) answer: Box<dyn Answer>,
     deadline: Option<Instant>,
     /// The request message, if the head held it.
     message: Option<Bytes>,
+    /// See [`Spoken::rest`].
+    rest: Option<Box<RestCall>>,
+    /// What else is made of the answer's messages than their JSON; handed on with the answer.
+    extras: Option<Box<Extras>>,
+    conditional: Option<Box<Conditional>>,
 }
 
 /// How far a call has come when its head is due.
-enum Outcome {
+pub(super) enum Outcome {
     /// It is told in one piece.
     Whole { metadata: HeaderMap, message: Option<Bytes>, end: End },
     /// Its body streams.
@@ -113,7 +121,7 @@ impl Handler {
         response
     }
 
-    async fn answered(&self, tables: &Arc<Tables>, head: Head, inbound: Inbound) -> Response<Body> {
+    async fn answered(self: &Arc<Self>, tables: &Arc<Tables>, head: Head, inbound: Inbound) -> Response<Body> {
         let head_only = head.parts.method == Verb::HEAD;
         let response = self.carry(tables, head, inbound).await;
         if head_only { without_body(response) } else { response }
@@ -132,7 +140,7 @@ impl Handler {
         })
     }
 
-    async fn carry(&self, tables: &Arc<Tables>, mut head: Head, mut inbound: Inbound) -> Response<Body> {
+    async fn carry(self: &Arc<Self>, tables: &Arc<Tables>, mut head: Head, mut inbound: Inbound) -> Response<Body> {
         let mut record = CallRecord::start(Arc::clone(&self.meters), head.received);
         let family = family(&head.parts.headers);
         let routed = match head.socket {
@@ -159,13 +167,22 @@ impl Handler {
                 return refused(&refusal, answer.as_mut(), None);
             }
         };
+        if let Some(pace) = call.answer.pace() {
+            return self.paced(call, head, inbound, record, pace).await;
+        }
+        let outcome = self.in_time(&mut call, head, inbound).await;
+        self.answer(*call, outcome, record)
+    }
+
+    /// The same as [`Handler::exchange`], before the deadline.
+    pub(super) async fn in_time(&self, call: &mut Call, head: Head, inbound: Inbound) -> Result<Outcome, Refusal> {
         let deadline = call.deadline;
-        let exchange = self.exchange(&mut call, head, inbound);
+        let exchange = self.exchange(call, head, inbound);
         let outcome = match deadline {
             Some(at) => tokio::time::timeout_at(at.into(), exchange).await.unwrap_or_else(|_| Err(deadline_passed())),
             None => exchange.await,
         };
-        self.answer(*call, outcome.map_err(|refusal| late(refusal, deadline)), record)
+        outcome.map_err(|refusal| late(refusal, deadline))
     }
 
     /// Sends the request and reads the answer as far as the dialect needs it for its head.
@@ -173,6 +190,7 @@ impl Handler {
         if !call.answer.hears_out() {
             inbound.let_go();
         }
+        call.extras = call.extras(&head)?;
         let mut uplink = call.uplink(&head, inbound).await?;
         let path = call.path(&head);
         let mut headers = std::mem::take(&mut head.parts.headers);
@@ -230,7 +248,12 @@ impl Handler {
         Err(Refusal::new(Kind::UpstreamDown, "the upstream refused the call"))
     }
 
-    fn answer(&self, mut call: Call, outcome: Result<Outcome, Refusal>, mut record: CallRecord) -> Response<Body> {
+    pub(super) fn answer(
+        &self,
+        mut call: Call,
+        outcome: Result<Outcome, Refusal>,
+        mut record: CallRecord,
+    ) -> Response<Body> {
         match outcome {
             Err(refusal) => {
                 record.end(refusal.kind.code());
@@ -240,35 +263,52 @@ impl Handler {
                 record.end(end.status.code);
                 expand(&mut end, call.answer.details(), Some(call.called.catalog()));
                 let mut out = call.answer.whole(metadata, message, end);
+                if let Some(conditional) = &call.conditional {
+                    let packs = call.is_worth_packing(&out.body);
+                    conditional.apply(&mut out, packs);
+                }
                 call.pack_body(&mut out);
                 whole_response(out)
             }
             Ok(Outcome::Stream { metadata, down, first, uplink }) => {
                 let mut out = call.answer.head(metadata);
-                let packer = call.body_packer(&mut out.headers);
-                record.request_messages = uplink.messages();
-                let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, &uplink));
-                // a body is not polled while its caller does not read, so the deadline of a stream is watched beside it
-                let down = Arc::new(Mutex::new(Some(down)));
-                let watched = call.deadline.filter(|_| call.called.method().kind.server_streams());
-                let watched = watched.map(|at| (at, Arc::clone(&down)));
-                let pump = (!uplink.is_sent() || watched.is_some()).then(|| {
-                    Pump::spawn(uplink, watched, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active))
-                });
-                let relay = Relay {
-                    down,
-                    answer: call.answer,
-                    record,
-                    deadline: call.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
-                    idle,
-                    pump,
-                    called: call.called,
-                    first,
-                    packer,
-                    after: After::More,
-                };
+                let packer = call.packs_stream().and_then(|encoding| told_packer(encoding, &mut out.headers));
+                let relay = self.relay(call, down, first, uplink, record, packer);
                 respond(out.status, out.headers, Body::Relay(Box::new(relay)))
             }
+        }
+    }
+
+    /// The body of an answer that streams.
+    pub(super) fn relay(
+        &self,
+        call: Call,
+        down: Downlink,
+        first: Option<Frame>,
+        uplink: Uplink,
+        mut record: CallRecord,
+        packer: Option<Packer>,
+    ) -> Relay {
+        record.request_messages = uplink.messages();
+        let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, &uplink));
+        // a body is not polled while its caller does not read, so the deadline of a stream is watched beside it
+        let down = Arc::new(Mutex::new(Some(down)));
+        let watched = call.deadline.filter(|_| call.called.method().kind.server_streams());
+        let watched = watched.map(|at| (at, Arc::clone(&down)));
+        let pump = (!uplink.is_sent() || watched.is_some())
+            .then(|| Pump::spawn(uplink, watched, GaugeGuard::new(&self.meters, |meters| &meters.pumps_active)));
+        Relay {
+            down,
+            heartbeat: call.answer.pace().map(|pace| Box::new(Heartbeat::new(&pace))),
+            answer: call.answer,
+            record,
+            deadline: call.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
+            idle,
+            pump,
+            called: call.called,
+            first,
+            packer,
+            after: After::More,
         }
     }
 }
@@ -294,6 +334,9 @@ impl Call {
             accepted: HeaderValue::from_static("identity"),
             answer: spoken.answer,
             message: spoken.message,
+            rest: spoken.rest,
+            extras: None,
+            conditional: None,
             deadline: deadline.and_then(|after| head.received.checked_add(after)),
         }
     }
@@ -309,7 +352,7 @@ impl Call {
 
     /// How messages for the caller are made; `None` if the upstream's frames pass. `told`: how those are compressed; the
     /// caller is told anew how they are then.
-    fn made(&self, told: Option<HeaderValue>, metadata: &mut HeaderMap) -> Result<Option<Made>, Refusal> {
+    fn made(&mut self, told: Option<HeaderValue>, metadata: &mut HeaderMap) -> Result<Option<Made>, Refusal> {
         let told = told.filter(|value| value.as_bytes() != b"identity");
         let passes = self.answer.form() == AnswerForm::Frames;
         let field = match self.answer.packing() {
@@ -337,18 +380,43 @@ impl Call {
         if let (Some(field), Some(encoding)) = (field, wanted) {
             metadata.insert(field, HeaderValue::from_static(encoding.name()));
         }
-        Ok(Some(Made { codec: self.answer.codec(), only: self.only(), packed, wanted, passes: false }))
+        Ok(Some(Made {
+            codec: self.answer.codec(),
+            only: self.only(),
+            packed,
+            wanted,
+            passes: false,
+            extras: self.extras.take(),
+        }))
     }
 
     /// How frames that pass are read all the same, if the schema guard wants that.
     fn looked_into(&self, packed: Option<Encoding>) -> Option<Made> {
-        let made = Made { codec: self.answer.codec(), only: None, packed, wanted: None, passes: true };
+        let made = Made { codec: self.answer.codec(), only: None, packed, wanted: None, passes: true, extras: None };
         self.called.is_guarded(Direction::Response).then_some(made)
     }
 
     /// The field of the answer that the rule shows alone.
     fn only(&self) -> Option<u16> {
         self.binding().and_then(|binding| binding.response_body)
+    }
+
+    /// What else is wanted of the answer's messages than their JSON; mostly nothing.
+    fn extras(&self, head: &Head) -> Result<Option<Box<Extras>>, Refusal> {
+        let (rest, labelled) = (self.rest.as_deref(), self.answer.is_labelled());
+        if rest.is_none() && !labelled {
+            return Ok(None);
+        }
+        let mask = wanted_fields(rest, &self.called, self.only(), head.parts.uri.query())?;
+        let plan = rest.map(|rest| Arc::clone(&rest.plan));
+        let needed = labelled || mask.is_some() || plan.as_ref().is_some_and(|plan| plan.location.is_some());
+        Ok(needed.then(|| Box::new(Extras { plan, mask, labelled, location: None })))
+    }
+
+    /// Whether compressing this body for the caller is tried.
+    fn is_worth_packing(&self, body: &[u8]) -> bool {
+        let from = self.called.method().settings.compress_from;
+        self.wanted.is_some() && self.answer.packing() == Packing::Body && from != 0 && body.len() >= from
     }
 
     /// Compresses a good answer that is told in one piece.
@@ -362,14 +430,10 @@ impl Call {
         }
     }
 
-    /// Compresses a body that streams.
-    fn body_packer(&self, headers: &mut HeaderMap) -> Option<Packer> {
-        if self.answer.packing() != Packing::Body || self.called.method().settings.compress_from == 0 {
-            return None;
-        }
-        let packer = Packer::new(self.wanted?)?;
-        tell_packed(self.wanted, headers);
-        Some(packer)
+    /// How a body that streams is compressed, if it is.
+    pub(super) fn packs_stream(&self) -> Option<Encoding> {
+        let packs = self.answer.packing() == Packing::Body && self.called.method().settings.compress_from != 0;
+        self.wanted.filter(|_| packs)
     }
 
     fn path(&self, head: &Head) -> PathAndQuery {
@@ -407,8 +471,10 @@ impl Call {
         if !(takes_none && body.is_empty()) {
             body = unpacked_body(self.packed, body, limit)?;
         }
+        let more = resumed(self.rest.as_deref(), &self.called)?;
         match rule {
-            Some(rule) => woven_frame(&self.called, rule, query, Some(&body)),
+            Some(rule) => woven_frame(&self.called, rule, query, Some(&body), &more),
+            None if !more.is_empty() => text_frame(&self.called, None, Some(&body), TextPlace::START, &more),
             None => request_frame(&self.called, self.codec, &body),
         }
         .map(Uplink::of_frame)
@@ -468,7 +534,12 @@ impl Call {
                         ));
                     }
                 }
-                Part::End(end) => return self.told(metadata, message, *end),
+                Part::End(mut end) => {
+                    if let Some(location) = down.location().filter(|_| end.status.is_ok()) {
+                        end.hints.insert(LOCATION, location);
+                    }
+                    return self.told(metadata, message, *end);
+                }
             }
         }
     }
@@ -518,7 +589,7 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
         Match::Found { method, binding, variables } => {
             let variables = variables.iter().map(|text| text.to_string()).enumerate().collect();
             let called = called(tables, method)?;
-            let spoken = by_template(head, called.method().kind)?;
+            let spoken = by_template(head, called.method())?;
             Ok(begin(called, spoken, Some((binding, variables)), head, record))
         }
         Match::WrongVerb { allow } if head.parts.method == Verb::OPTIONS => Ok(Routed::Verbs(allow)),
@@ -563,8 +634,10 @@ pub(super) fn begin(
 ) -> Routed {
     record.dialect = spoken.dialect;
     record.name(&called.method().path);
+    let conditional = Conditional::of(head, called.method());
     let mut call = Call::new(called, spoken, head);
     call.rule = rule;
+    call.conditional = conditional;
     Routed::Call(Box::new(call))
 }
 
@@ -650,8 +723,15 @@ async fn collect(inbound: &mut Inbound, limit: usize) -> Result<Bytes, Refusal> 
 fn tell_packed(encoding: Option<Encoding>, headers: &mut HeaderMap) {
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+        vary_by_encoding(headers);
     }
+}
+
+/// What compresses a body that streams; its caller is told.
+pub(super) fn told_packer(encoding: Encoding, headers: &mut HeaderMap) -> Option<Packer> {
+    let packer = Packer::new(encoding)?;
+    tell_packed(Some(encoding), headers);
+    Some(packer)
 }
 
 /// The answer that a refusal is, whole. `called`: whose catalog shows the details.

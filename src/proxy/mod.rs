@@ -2,15 +2,20 @@
 //!
 //! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
 //! `recode` changes messages where codecs differ, `guarding` checks them against the schema where that is wanted, `texts`
-//! makes messages of JSON texts, which `json_body` finds in a body, `socket` is for calls by WebSocket, `ending` makes an end of trailers, faults and refusals.
+//! makes messages of JSON texts, which `json_body` finds in a body, `socket` is for calls by WebSocket,
+//! `rest_call` does what settings say of REST answers, `conditional` lets answers be kept, `early` sends heads that cannot
+//! wait, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
+mod conditional;
 mod downlink;
+mod early;
 mod ending;
 mod guarding;
 mod handler;
 mod json_body;
 mod recode;
+mod rest_call;
 mod socket;
 mod tables;
 mod texts;
@@ -18,6 +23,7 @@ mod uplink;
 mod verbs;
 
 pub use body::{Body, BodyError, Relay};
+pub use early::Early;
 pub use handler::Handler;
 pub use socket::{Takes, Welcome, end_socket, refuse_handshake};
 pub use tables::{Page, Tables};

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::guarding;
+use super::rest_call::Extras;
 use super::tables::Called;
 use crate::call::{Hint, Kind, Refusal};
 use crate::catalog::Binding;
@@ -12,13 +13,14 @@ use crate::observe::Direction;
 use crate::protocol::{Codec, Packed};
 use crate::transcode::{
     BadInput, Bound, PrintOptions, ReadOptions, bind, json_to_wire, wire_to_json, wire_to_json_field,
+    wire_to_json_field_masked, wire_to_json_masked,
 };
 use crate::wire::{BadPacked, COMPRESSED, Encoding, Frame, PREFIX, TextPlace, prefix};
 
 /// The caller's message as a gRPC frame for the upstream.
 pub(super) fn request_frame(called: &Called, codec: Codec, message: &[u8]) -> Result<Bytes, Refusal> {
     if codec == Codec::Json {
-        return text_frame(called, None, Some(message), TextPlace::START);
+        return text_frame(called, None, Some(message), TextPlace::START, &[]);
     }
     let mut out = Vec::with_capacity(PREFIX + message.len());
     out.extend_from_slice(&[0; PREFIX]);
@@ -27,12 +29,13 @@ pub(super) fn request_frame(called: &Called, codec: Codec, message: &[u8]) -> Re
 }
 
 /// A JSON text as a gRPC frame for the upstream; by a rule, woven with what that binds. `start`: where the text begins in
-/// what the caller sent.
+/// what the caller sent. `more`: what is appended to the message, and counts more than what is there.
 pub(super) fn text_frame(
     called: &Called,
     rule: Option<(&Binding, &Bound<'_>)>,
     text: Option<&[u8]>,
     start: TextPlace,
+    more: &[u8],
 ) -> Result<Bytes, Refusal> {
     let (schema, method) = (&called.catalog().schema, called.method());
     let options = ReadOptions::from(&method.settings);
@@ -43,6 +46,7 @@ pub(super) fn text_frame(
         None => json_to_wire(schema, method.input, text.unwrap_or_default(), &options, &mut frame),
     }
     .map_err(|bad| bad_input(bad.within(start)))?;
+    frame.extend_from_slice(more);
     seal(called, frame)
 }
 
@@ -176,16 +180,18 @@ pub(super) fn packed_if_worth(called: &Called, wanted: Option<Encoding>, bytes: 
 /// The index of a method's binding, and what the variables of its template hold.
 pub(super) type Rule = (usize, Vec<(usize, String)>);
 
-/// The request message of a rule, woven of path, query and body, as a gRPC frame for the upstream.
+/// The request message of a rule, woven of path, query and body, as a gRPC frame for the upstream. `more`: see
+/// [`text_frame`].
 pub(super) fn woven_frame(
     called: &Called,
     rule: &Rule,
     query: Option<&str>,
     body: Option<&[u8]>,
+    more: &[u8],
 ) -> Result<Bytes, Refusal> {
     let options = ReadOptions::from(&called.method().settings);
     let (binding, bound) = bound(called, rule, query, &options)?;
-    text_frame(called, Some((binding, &bound)), body, TextPlace::START)
+    text_frame(called, Some((binding, &bound)), body, TextPlace::START, more)
 }
 
 /// What the path and the query of a call by a rule bind.
@@ -223,6 +229,7 @@ pub(super) fn answer_message(
     called: &Called,
     codec: Codec,
     only: Option<u16>,
+    extras: Option<&mut Extras>,
     message: Bytes,
 ) -> Result<Bytes, Refusal> {
     if codec == Codec::Proto {
@@ -235,9 +242,18 @@ pub(super) fn answer_message(
         options.indent = 0;
     }
     let mut out = Vec::with_capacity(message.len() * 2 + 64);
-    match only {
-        None => wire_to_json(schema, method.output, &message, &options, &mut out),
-        Some(field) => wire_to_json_field(schema, method.output, field, &message, &options, &mut out),
+    let mut mask = None;
+    if let Some(extras) = extras {
+        extras.read(called, &message, &options, &mut out);
+        mask = extras.mask.as_ref();
+    }
+    match (only, mask) {
+        (None, None) => wire_to_json(schema, method.output, &message, &options, &mut out),
+        (Some(field), None) => wire_to_json_field(schema, method.output, field, &message, &options, &mut out),
+        (None, Some(mask)) => wire_to_json_masked(schema, method.output, mask, &message, &options, &mut out),
+        (Some(field), Some(mask)) => {
+            wire_to_json_field_masked(schema, method.output, field, mask, &message, &options, &mut out)
+        }
     }
     .map_err(|bad| {
         Refusal::new(Kind::BadAnswer, format!("the upstream's message is not a {}: {bad}", output(called)))

@@ -89,6 +89,7 @@ fn stand_in() -> Method {
         idempotency: Idempotency::Unknown,
         bindings: Box::default(),
         settings: MethodSettings::default(),
+        answers: None,
         place: Place::default(),
     }
 }

@@ -67,7 +67,7 @@ impl Texts {
     fn frame(&mut self, text: Option<&[u8]>, start: TextPlace) -> Result<Bytes, Refusal> {
         let method = self.called.method();
         let rule = self.rule.as_ref().and_then(|(at, bound)| Some((method.bindings.get(*at)?, bound)));
-        let frame = text_frame(&self.called, rule, text, start).map_err(|refusal| self.numbered(refusal))?;
+        let frame = text_frame(&self.called, rule, text, start, &[]).map_err(|refusal| self.numbered(refusal))?;
         self.made += 1;
         if let Some((_, bound)) = &mut self.rule
             && self.called.method().settings.weave == Weave::First

@@ -59,6 +59,11 @@ pub(super) fn without_body(mut response: Response<Body>) -> Response<Body> {
         Body::Empty => Some(0),
         Body::Whole(bytes) => Some(bytes.len()),
         Body::Trailed(bytes, _) => Some(bytes.map_or(0, |bytes| bytes.len())),
+        Body::Cut => None,
+        Body::Early(mut early) => {
+            early.record.iter_mut().for_each(|record| record.end(Code::Ok));
+            None
+        }
         Body::Relay(mut relay) => {
             relay.record.end(Code::Ok);
             None

@@ -87,7 +87,8 @@ impl<'a> Binder<'a> {
                 self.violation(shown(name), "the parameter's name is not UTF-8");
                 continue;
             };
-            if self.options.ignored_query.iter().any(|other| **other == *name) {
+            let other_use = self.options.fields_parameter == Some(&*name);
+            if other_use || self.options.ignored_query.iter().any(|other| **other == *name) {
                 continue;
             }
             if !takes_query {

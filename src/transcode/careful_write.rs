@@ -103,6 +103,17 @@ impl<'a> Printer<'a> {
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<(), Stop> {
+        self.merged_map_by(field, values, out, |kind, parts, out| self.merged(kind, parts, out, depth + 1))
+    }
+
+    /// The same; `value` prints the value that these make.
+    pub(super) fn merged_map_by(
+        &self,
+        field: &Field,
+        values: &[Value<'_>],
+        out: &mut Vec<u8>,
+        value: impl Fn(Kind, &[Value<'_>], &mut Vec<u8>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let (key_field, value_field) = self.entry_fields(field)?;
         let entry_message = field.kind.message().map(|id| self.schema.message(id));
         let mut keys = KeySet::new();
@@ -113,14 +124,13 @@ impl<'a> Printer<'a> {
         });
         let counts = counts.collect::<Result<Vec<bool>, Stop>>()?;
         let start = out.len();
-        for (value, _) in values.iter().zip(counts.iter().rev()).filter(|(_, counts)| **counts) {
-            let entry = self.read_entry(key_field, value_field, value.piece.bytes)?;
-            let entry_parts = Parts::Whole(value.piece.bytes);
+        for (one, _) in values.iter().zip(counts.iter().rev()).filter(|(_, counts)| **counts) {
+            let entry = self.read_entry(key_field, value_field, one.piece.bytes)?;
+            let entry_parts = Parts::Whole(one.piece.bytes);
             let groups = entry_message.map(|message| Groups::of(self.schema, message, entry_parts)).transpose()?;
             self.entry_key(key_field.kind, &entry.key, out)?;
             let parts = groups.as_ref().and_then(|groups| groups.find(1)).map_or(&[][..], |group| group.values);
-            self.merged(value_field.kind, parts, out, depth + 1)
-                .map_err(|stop| stop.map(|fault| fault.key(entry.key.shown())))?;
+            value(value_field.kind, parts, out).map_err(|stop| stop.map(|fault| fault.key(entry.key.shown())))?;
         }
         enclose(out, start, *b"{}");
         Ok(())
@@ -128,6 +138,6 @@ impl<'a> Printer<'a> {
 }
 
 /// Whether a value is what its absence would be, but for messages.
-fn is_zero(kind: Kind, piece: &Piece<'_>) -> bool {
+pub(super) fn is_zero(kind: Kind, piece: &Piece<'_>) -> bool {
     kind.message().is_none() && narrow(kind, piece.bits) == 0 && piece.bytes.is_empty()
 }

@@ -72,7 +72,7 @@ pub fn wire_to_json_field(
     })
 }
 
-fn print(
+pub(super) fn print(
     schema: &Schema,
     options: &PrintOptions,
     out: &mut Vec<u8>,
@@ -619,7 +619,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what stands for a field that is not there.
-    fn absent(&self, field: &Field, out: &mut Vec<u8>) {
+    pub(super) fn absent(&self, field: &Field, out: &mut Vec<u8>) {
         match (field.label, field.kind) {
             (Label::Repeated, _) => out.extend_from_slice(b"[]"),
             (Label::Map, _) => out.extend_from_slice(b"{}"),

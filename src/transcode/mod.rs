@@ -4,6 +4,8 @@
 //! - [`weave`] makes a request message of a REST call: path variables, query string and body together; [`bind`] and
 //!   [`Bound::weave`] do it in two steps, for calls of more than one message.
 //! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
+//! - [`wire_to_json_masked`] prints what a [`Mask`] names, for partial responses.
+//! - [`show_field`] shows one field as text, [`put_field`] fills one from text.
 //! - [`guard()`] checks an encoded message against the tables and changes nothing.
 //!
 //! Both directions count nesting alike, as it is on the wire (a map entry is a message), and stop at
@@ -54,6 +56,7 @@
 mod binding;
 mod careful_write;
 mod fault;
+mod field_text;
 mod filled;
 mod guard;
 mod indent;
@@ -65,6 +68,8 @@ mod known_types;
 mod known_write;
 mod leaf;
 mod map_keys;
+mod mask;
+mod masked_write;
 mod message_set;
 mod number;
 mod parameter;
@@ -76,10 +81,13 @@ mod text;
 mod weave;
 
 pub use fault::{BadInput, BadWire};
+pub use field_text::{put_field, show_field};
 pub use filled::Filled;
 pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard_at};
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
+pub use mask::Mask;
+pub use masked_write::{wire_to_json_field_masked, wire_to_json_masked};
 pub use reach::takes_text;
 pub use text::text_value;
 pub use weave::{Bound, bind, weave};
@@ -97,6 +105,8 @@ pub struct ReadOptions<'a> {
     pub unknown: UnknownFields,
     /// Query parameters that bind nothing and are no mistake.
     pub ignored_query: &'a [Box<str>],
+    /// A query parameter that binds nothing: the one that names the fields of the answer.
+    pub fields_parameter: Option<&'a str>,
     /// Take names of enum values without the enum's own name in front as well ([`EnumForm::ShortName`]).
     pub short_enums: bool,
     /// How bytes are written.
@@ -138,6 +148,7 @@ impl Default for ReadOptions<'_> {
         ReadOptions {
             unknown: UnknownFields::Refuse,
             ignored_query: &[],
+            fields_parameter: None,
             short_enums: false,
             bytes: BytesForm::Base64,
             query_brackets: false,
@@ -150,6 +161,7 @@ impl<'a> From<&'a MethodSettings> for ReadOptions<'a> {
         ReadOptions {
             unknown: settings.unknown_json_fields,
             ignored_query: &settings.ignored_query,
+            fields_parameter: settings.rest.fields_parameter.as_deref(),
             short_enums: settings.enums == EnumForm::ShortName,
             bytes: settings.bytes,
             query_brackets: settings.rest.query_brackets,

@@ -10,11 +10,13 @@ mod support;
 
 mod sockets;
 
+mod answers;
 mod client_streams;
 mod compression;
 mod cors;
 mod deadline;
 mod drain;
+mod events;
 mod exact_bytes;
 mod flow;
 mod gateway;
@@ -25,6 +27,7 @@ mod refusals;
 mod reload;
 mod routes;
 mod rules;
+mod streams;
 mod upstream_down;
 mod validate;
 mod verbs;

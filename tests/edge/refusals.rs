@@ -99,6 +99,12 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
             WebText => good(Ask::post(path, "application/grpc-web-text+thrift", "x")),
             _ => None,
         },
+        // only streams have a choice of forms
+        Kind::NotAcceptable => matches!(dialect, RestLines | RestArray).then(|| {
+            let mut ask = ask();
+            ask.headers.retain(|(name, _)| name != "accept");
+            (edges.good, ask.header("accept", "text/html"))
+        }),
         Kind::UnknownEncoding if get => good(hello("encoding=json&message=%7B%7D&compression=lz4")),
         Kind::UnknownEncoding => {
             let name = match dialect {

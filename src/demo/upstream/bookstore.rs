@@ -129,9 +129,12 @@ async fn watch_books(call: &mut Call, store: &Shelves) -> Outcome {
         Ok(count) => count,
         Err(_) => return Err(invalid("count", "may not be negative").into()),
     };
+    let Ok(first) = usize::try_from(request.after) else {
+        return Err(invalid("after", "may not be negative").into());
+    };
     call.open()?;
-    for at in 0..count {
-        if at > 0 {
+    for at in first..first.saturating_add(count) {
+        if at > first {
             call.pause(Duration::from_millis(300)).await?;
         }
         let books = store.books(&request.parent)?;

@@ -372,6 +372,8 @@ pub mod bookstore_v1 {
         pub parent: String,
         #[prost(int32, tag = "2")]
         pub count: i32,
+        #[prost(int64, tag = "3")]
+        pub after: i64,
     }
 
     /// `bookstore.v1.SearchBooksRequest`.

@@ -20,8 +20,13 @@ pub(super) struct Operation<'a> {
 /// The message that is a body as it is.
 const HTTP_BODY: &str = "google.api.HttpBody";
 
-/// What a stream of answers may come as, with what is said of each.
-const STREAMS: [&str; 1] = ["application/x-ndjson"];
+/// What a stream of answers may come as besides an array.
+const STREAMS: [&str; 4] = [
+    "application/x-ndjson",
+    "text/event-stream",
+    "application/json-seq",
+    "application/vnd.transom.length-prefixed-json",
+];
 
 /// The operation of a binding.
 pub(super) fn operation<'a>(
@@ -178,7 +183,8 @@ impl Operation<'_> {
         let rest = &self.method.settings.rest;
         let mut headers = Map::new();
         let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
-        if let Some(location) = &rest.location {
+        let is_located = self.method.answers.as_ref().is_some_and(|plan| plan.location.is_some());
+        if let Some(location) = rest.location.as_ref().filter(|_| is_located) {
             headers.insert("Location".into(), text(&format!("Where it is: `{location}`.")));
         }
         if self.is_cached(binding) && rest.etag {

@@ -87,6 +87,7 @@ pub fn by_socket(subprotocol: Subprotocol, head: &mut Head, method: &Method) -> 
         answer: answer(subprotocol, codec, method.kind.server_streams()),
         deadline: deadline(headers, GRPC_TIMEOUT, parse_grpc_timeout)?,
         message: None,
+        rest: None,
     })
 }
 

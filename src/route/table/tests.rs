@@ -46,6 +46,7 @@ fn method(service: usize, n: usize, bindings: Vec<Binding>) -> Method {
         idempotency: Idempotency::Unknown,
         bindings: bindings.into(),
         settings: MethodSettings::default(),
+        answers: None,
         place: Place::new("a.proto", n as u32 + 1, 1),
     }
 }

@@ -1,6 +1,7 @@
 // Runs in the page: every client library against one edge. run.mjs bundles it and calls `runAll`.
 import { DENIED, EDGE, PUBLISHED } from "./cases.js";
 import { CLIENTS } from "./clients.js";
+import { EVENT_SOURCE } from "./events.js";
 import { REQUEST_STREAMS } from "./request_streams.js";
 
 const LIMIT_MS = 20_000;
@@ -24,7 +25,7 @@ async function attempt(client, { name: test, run }, target) {
 
 /** The cases that this client has on this target, those that run alone apart. */
 function plan(client, target) {
-  const lists = target.denied ? [DENIED] : [PUBLISHED, EDGE];
+  const lists = client.cases ? [client.cases(target)] : target.denied ? [DENIED] : [PUBLISHED, EDGE];
   if (!target.denied && (client.duplex === "full" || (client.duplex === "h2" && target.http2))) lists.push(REQUEST_STREAMS);
   const cases = lists.flatMap((list) => Object.entries(list)).map(([name, it]) => ({ name, ...(typeof it === "function" ? { run: it } : it) }));
   return cases
@@ -37,7 +38,7 @@ function plan(client, target) {
  * origin is not allowed), `client` and `case` (only those whose name has this in it).
  */
 export async function runAll(target) {
-  const clients = CLIENTS.filter(({ name, webSocket }) => (!webSocket || target.webSocket) && (!target.client || name.includes(target.client)));
+  const clients = [...CLIENTS, EVENT_SOURCE].filter(({ name, webSocket }) => (!webSocket || target.webSocket) && (!target.client || name.includes(target.client)));
   const results = [];
   const run = async (client, it) => results.push(await attempt(client, it, target));
   const waiting = [...clients];

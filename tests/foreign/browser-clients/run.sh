@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Browsers' client libraries in headless Chromium against the edge, from a page of another origin: grpc-web, protobuf-ts,
-# nice-grpc-web, connect-web.
+# nice-grpc-web, connect-web; and its own EventSource.
 #
 #     tests/foreign/browser-clients/run.sh [--client NAME] [--case NAME]      all, or those with NAME in their name
 #

@@ -15,6 +15,7 @@ PARAMETERS = {
     "pageSize": {"minimum": 0},
     "limit": {"minimum": 0},
     "count": {"minimum": 0, "maximum": 3},
+    "after": {"minimum": 0},
     "pageToken": {"enum": ["", "1", "2"]},
     "orderBy": {"enum": ["", "title", "rating desc", "publish_time", "title desc"]},
     "bookId": {"pattern": "^[a-z]{4,12}$"},
@@ -79,3 +80,24 @@ def lines(context, response):
     """The first message of a stream: the schema is that of one."""
     text = response.content.decode("utf-8")
     return json.loads(text.splitlines()[0]) if text else None
+
+
+@schemathesis.deserializer("text/event-stream")
+def events(context, response):
+    """The same of events."""
+    found = [line[6:] for line in response.content.decode("utf-8").splitlines() if line.startswith("data: ")]
+    return json.loads(found[0]) if found else None
+
+
+@schemathesis.deserializer("application/json-seq")
+def sequence(context, response):
+    """The same of a sequence."""
+    records = response.content.split(b"\x1e")[1:]
+    return json.loads(records[0]) if records else None
+
+
+@schemathesis.deserializer("application/vnd.transom.length-prefixed-json")
+def lengths(context, response):
+    """The same behind its length."""
+    length, _, rest = response.content.partition(b"\n")
+    return json.loads(rest[: int(length)]) if length else None
