@@ -98,7 +98,7 @@ async fn edge(catalogs: &[Arc<Catalog>], upstream: &str) -> server::Running {
     let load = Box::new(move || {
         let (table, _) = Table::build(&catalogs)?;
         let tables = Tables::new(catalogs.clone(), table, &clusters, &known, None, None)?;
-        Ok(Loaded { tables, watch: Vec::new() })
+        Ok(Loaded::new(tables, Vec::new()))
     });
     let build = |spot: Spot<Tables>| {
         let pool = Pool::new(Arc::clone(&spot.meters));
