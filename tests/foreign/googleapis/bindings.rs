@@ -20,7 +20,9 @@ use std::time::Instant;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage};
 use synthesis::{Dice, Request};
-use transom::catalog::{Binding, BrokenRules, Catalog, Conflicts, Method, Mistake, Source, load};
+use transom::catalog::{
+    Binding, BrokenRules, Catalog, Conflicts, Method, Mistake, PartialRest, PartialSettings, SettingRule, Source, load,
+};
 use transom::route::{Match, MethodRef, Table};
 use transom::transcode::{ReadOptions, weave};
 
@@ -146,7 +148,10 @@ impl Arguments {
 }
 
 fn source(root: &std::path::Path) -> Source {
+    let rest = PartialRest { query_brackets: Some(true), ..PartialRest::default() };
+    let settings = PartialSettings { rest, ..PartialSettings::default() };
     Source {
+        settings: vec![SettingRule { pattern: "*".into(), settings, place: None }],
         proto_paths: vec![root.to_path_buf()],
         conflicts: Conflicts::Report,
         default_hosts: true,
