@@ -412,8 +412,22 @@ pub async fn send_all(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes, last
 
 pub async fn read_h2(response: h2::client::ResponseFuture) -> Answer {
     let Ok(response) = response.await else { return Answer { cut: true, ..Answer::default() } };
-    let (head, mut body) = response.into_parts();
-    let mut answer = Answer { status: head.status.as_u16(), headers: head.headers, ..Answer::default() };
+    let (head, body) = response.into_parts();
+    rest_of_h2(Answer { status: head.status.as_u16(), headers: head.headers, ..Answer::default() }, body).await
+}
+
+/// The head of an answer and the first bytes of its body, as soon as they are there; see [`rest_of_h2`].
+pub async fn first_of_h2(response: h2::client::ResponseFuture) -> (Answer, h2::RecvStream) {
+    let (head, mut body) = response.await.expect("an answer").into_parts();
+    let chunk = body.data().await.expect("a body").expect("a chunk");
+    let _ = body.flow_control().release_capacity(chunk.len());
+    let first =
+        Answer { status: head.status.as_u16(), headers: head.headers, body: chunk.to_vec(), ..Answer::default() };
+    (first, body)
+}
+
+/// Reads on behind what is there of an answer.
+pub async fn rest_of_h2(mut answer: Answer, mut body: h2::RecvStream) -> Answer {
     while let Some(chunk) = body.data().await {
         let Ok(chunk) = chunk else {
             answer.cut = true;

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::timeout;
 use transom::demo::upstream::Upstream;
 use transom::demo::upstream::echo_v1::EchoRequest;
 use transom::status::Code;
@@ -14,7 +15,7 @@ use transom::status::Code;
 use super::dialects::{ALL, BASE64, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, frames, pack, prefix};
 use super::scripted::{Script, Scripted};
 use super::sockets::{Call, Heard, SPEECHES, Speech};
-use super::support::{Ask, Edge, Transport, h2_request, protos, read_h2, send_all, until};
+use super::support::{Ask, Edge, PATIENCE, Transport, first_of_h2, h2_request, protos, rest_of_h2, send_all, until};
 
 /// What stands in `EchoRequest` in place of its only field.
 const REQUEST: &str = r#"string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }, (buf.validate.field).cel = {
@@ -395,17 +396,16 @@ async fn a_stream_of_requests_ends_at_the_message_that_breaks_rules_and_what_wen
             }
         }
     }
-    // one by one: the first is there when the second is said
+    // one by one: the first is answered when the second is said
     for dialect in [Dialect::Grpc, Dialect::Web, Dialect::ConnectStreamProto, Dialect::ConnectStreamJson] {
         let edge = start("validate: {requests: enforce}").await;
         let mut client = edge.h2().await;
         let ask = dialect.ask(BIDI, &[]).header("x-demo-interval-ms", "0");
         let (answer, mut up) = client.send_request(h2_request(&ask), false).expect("a stream");
         assert!(send_all(&mut up, Bytes::from(dialect.framed(&["hello"])), false).await);
-        let reached = || async { edge.upstream.as_ref().is_some_and(|upstream| messages_in(upstream) == 1) };
-        until("the first message is with the upstream", reached).await;
+        let (first, body) = timeout(PATIENCE, first_of_h2(answer)).await.expect("in time");
         let _ = send_all(&mut up, Bytes::from(dialect.framed(&[BAD])), true).await;
-        let told = dialect.read(&read_h2(answer).await);
+        let told = dialect.read(&timeout(PATIENCE, rest_of_h2(first, body)).await.expect("in time"));
         let at = format!("{dialect:?}: {told:?}");
         assert_eq!(told.messages, ["hello"], "{at}");
         assert_eq!((told.code, &*told.message), (Some(Code::InvalidArgument), BAD_TEXT), "{at}");
