@@ -6,6 +6,7 @@ use super::parameters::{Source, path_parameters, query_parameters};
 use super::path::PathForm;
 use super::schema::{Components, Profile, STATUS, Spot, Way, refer};
 use crate::catalog::{Binding, Body, Catalog, Idempotency, Method, Notes, StreamKind};
+use crate::protocol::{Layout, STREAM_TYPES};
 
 /// What an operation is of.
 pub(super) struct Operation<'a> {
@@ -19,14 +20,6 @@ pub(super) struct Operation<'a> {
 
 /// The message that is a body as it is.
 const HTTP_BODY: &str = "google.api.HttpBody";
-
-/// What a stream of answers may come as besides an array.
-const STREAMS: [&str; 4] = [
-    "application/x-ndjson",
-    "text/event-stream",
-    "application/json-seq",
-    "application/vnd.transom.length-prefixed-json",
-];
 
 /// The operation of a binding.
 pub(super) fn operation<'a>(
@@ -84,7 +77,20 @@ pub(super) fn call<'a>(of: &Operation<'a>, components: &mut Components<'a>) -> V
 /// What operations have in common.
 pub(super) fn shared_responses(methods: bool) -> Value {
     let mut responses = Map::new();
-    let content = json!({"application/json": { "schema": refer(STATUS) }});
+    let problem = json!({
+        "type": "object",
+        "description": "An error as RFC 9457 has it, for who asks for that.",
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": {"type": "string"},
+            "status": {"type": "integer", "description": "The HTTP code."},
+            "detail": {"type": "string"},
+        },
+    });
+    let content = json!({
+        "application/json": { "schema": refer(STATUS) },
+        "application/problem+json": { "schema": problem },
+    });
     responses.insert("Error".into(), json!({"description": "What went wrong.", "content": content}));
     if methods {
         let detail = json!({
@@ -270,11 +276,18 @@ fn answer<'a>(of: &Operation<'a>, only: Option<u16>, components: &mut Components
     }
     let mut content = Map::new();
     content.insert("application/json".into(), json!({"schema": {"type": "array", "items": schema.clone()}}));
-    for media_type in STREAMS {
+    for media_type in sequences() {
         content.insert(media_type.into(), json!({ "schema": schema.clone() }));
     }
     let description = "A stream of messages, as they come: the elements of an array, or one behind the other.";
     json!({"description": description, "content": content})
+}
+
+/// What a stream of answers may come as besides an array, each by the first of its names.
+fn sequences() -> impl Iterator<Item = &'static str> {
+    let is_first = |at: usize, layout: Layout| STREAM_TYPES.iter().position(|(_, other)| *other == layout) == Some(at);
+    let types = STREAM_TYPES.iter().enumerate().filter(|(_, (_, layout))| *layout != Layout::Array);
+    types.filter(move |(at, (_, layout))| is_first(*at, *layout)).map(|(_, (name, _))| *name)
 }
 
 /// The first sentence of a comment, and the whole of it if there is more.

@@ -251,33 +251,11 @@ impl<'a> Components<'a> {
             if without.contains(&&[index][..]) {
                 continue;
             }
-            let below: Vec<&[u16]> = without.iter().filter_map(|path| path.strip_prefix(&[index])).collect();
-            let note = self.note(spot, &format!("{}.{}", message.name, field.name()));
-            let rules = message.rules.as_ref().and_then(|rules| rules.field(index));
-            let (mut schema, mut words) = self.value(spot, field, rules, &below);
-            if let (Some(oneof), Label::Singular) = (field.oneof, field.label) {
-                words.extend(alternatives(message, oneof, index, spot.profile));
-            }
-            if note.behavior.output_only {
-                schema.insert("readOnly".into(), json!(true));
-            } else if note.behavior.input_only {
-                schema.insert("writeOnly".into(), json!(true));
-            }
-            if note.deprecated {
-                schema.insert("deprecated".into(), json!(true));
-            }
-            let name = spot.profile.name_of(field).to_owned();
-            let is_due = match spot.way {
-                Way::In => self.is_required(spot, message, index),
-                Way::Out => field.presence == Presence::Required,
-            };
-            if is_due {
-                if spot.way == Way::In {
-                    must_say_something(field, &mut schema);
-                }
+            let name = spot.profile.name_of(field);
+            if self.is_due(spot, message, index) {
                 required.push(json!(name));
             }
-            properties.insert(name, described(schema, &note.comment, &words));
+            properties.insert(name.to_owned(), self.property(spot, message, index, field, without));
         }
         let mut schema = Map::new();
         schema.insert("type".into(), json!("object"));
@@ -299,6 +277,37 @@ impl<'a> Components<'a> {
             schema.insert("deprecated".into(), json!(true));
         }
         described(schema, &note.comment, &[])
+    }
+
+    /// Whether the property is always there.
+    fn is_due(&self, spot: Spot, message: &Message, index: u16) -> bool {
+        match spot.way {
+            Way::In => self.is_required(spot, message, index),
+            Way::Out => message.field(index).is_some_and(|field| field.presence == Presence::Required),
+        }
+    }
+
+    /// One member of an object, with all that is said of it.
+    fn property(&mut self, spot: Spot, message: &Message, index: u16, field: &Field, without: &[&[u16]]) -> Value {
+        let below: Vec<&[u16]> = without.iter().filter_map(|path| path.strip_prefix(&[index])).collect();
+        let note = self.note(spot, &format!("{}.{}", message.name, field.name()));
+        let rules = message.rules.as_ref().and_then(|rules| rules.field(index));
+        let (mut schema, mut words) = self.value(spot, field, rules, &below);
+        if let (Some(oneof), Label::Singular) = (field.oneof, field.label) {
+            words.extend(alternatives(message, oneof, index, spot.profile));
+        }
+        if note.behavior.output_only {
+            schema.insert("readOnly".into(), json!(true));
+        } else if note.behavior.input_only {
+            schema.insert("writeOnly".into(), json!(true));
+        }
+        if note.deprecated {
+            schema.insert("deprecated".into(), json!(true));
+        }
+        if spot.way == Way::In && self.is_due(spot, message, index) {
+            must_say_something(field, &mut schema);
+        }
+        described(schema, &note.comment, &words)
     }
 
     /// The value of a field, and what is to be said of it in words.

@@ -311,6 +311,33 @@ fn services_of_different_hosts_may_share_a_shape() {
 }
 
 #[test]
+fn every_rule_of_a_shape_is_a_candidate_and_has_its_fate() {
+    let rules =
+        [("GET", "/a/b"), ("GET", "/a/{x}"), ("POST", "/a/{x}"), ("*", "/a/{x}"), ("GET", "/a/{x=**}"), ("GET", "/c")];
+    let hosted: Written<'_> = (&["h.example"], &[("GET", "/a/{x}")]);
+    let twice: Written<'_> = (&[], &[("PUT", "/d/{x}"), ("PUT", "/d/{y}")]);
+    let catalogs = [catalog(Conflicts::Report, &[(&[], &rules), hosted, twice])];
+    let (table, _) = Table::build(&catalogs).unwrap();
+    let fates = |verb: &str, host: Option<&str>, path: &str| -> Vec<(u32, Fate)> {
+        let candidates = table.candidates(&verb.parse().unwrap(), host, path);
+        candidates.into_iter().map(|one| (one.method.method, one.fate)).collect()
+    };
+    use Fate::{Disputed, LessExact, Taken, WrongHost, WrongVerb};
+    let behind = [(1, LessExact), (2, WrongVerb), (3, LessExact), (6, WrongHost), (4, LessExact)];
+    assert_eq!(fates("GET", None, "/a/b"), [&[(0, Taken)][..], &behind].concat());
+    let others = [(1, LessExact), (2, WrongVerb), (3, LessExact), (6, Taken), (4, LessExact)];
+    assert_eq!(fates("GET", Some("h.example"), "/a/z"), others);
+    assert_eq!(fates("HEAD", None, "/c"), [(5, Taken)]);
+    assert_eq!(
+        fates("DELETE", None, "/a/z"),
+        [(1, WrongVerb), (2, WrongVerb), (3, Taken), (6, WrongHost), (4, WrongVerb)]
+    );
+    // of two that claim the same the first stands for both in the tree
+    assert_eq!(fates("PUT", None, "/d/1"), [(7, Disputed)]);
+    assert_eq!(fates("GET", None, "/nothing"), []);
+}
+
+#[test]
 fn a_method_in_two_catalogs_is_a_mistake_or_goes_to_the_first() {
     let one = |conflicts| catalog(conflicts, &[(&[], &[("GET", "/x")])]);
     assert_eq!(Table::build(&[one(Conflicts::Refuse), one(Conflicts::Report)]).unwrap_err().len(), 2);
