@@ -85,6 +85,8 @@ pub(super) fn shared_responses(methods: bool) -> Value {
             "title": {"type": "string"},
             "status": {"type": "integer", "description": "The HTTP code."},
             "detail": {"type": "string"},
+            "code": {"type": "string", "description": "The name of the gRPC status code."},
+            "details": {"type": "array", "items": {"type": "object"}, "description": "As those of the status."},
         },
     });
     let content = json!({
