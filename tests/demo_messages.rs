@@ -13,10 +13,11 @@ use transom::demo::upstream::bookstore_v1::{
     SearchBooksResponse, Shelf, UpdateBookRequest, WatchBooksRequest,
 };
 use transom::demo::upstream::echo_v1::{EchoRequest, EchoResponse};
+use transom::demo::upstream::files_v1::{DownloadRequest, DownloadResponse, File, UploadRequest};
 use transom::demo::upstream::helloworld::{HelloReply, HelloRequest};
 use transom::demo::upstream::routeguide::{Feature, Point, Rectangle, RouteNote, RouteSummary};
 
-const FILES: [&str; 4] = ["helloworld.proto", "echo.proto", "route_guide.proto", "bookstore.proto"];
+const FILES: [&str; 5] = ["helloworld.proto", "echo.proto", "route_guide.proto", "bookstore.proto", "files.proto"];
 
 /// Decodes messages that have all their fields by the descriptors, and notes what it has seen.
 struct Examiner {
@@ -161,7 +162,17 @@ fn books(examiner: &mut Examiner) {
     let hits = vec![Hit { book: Some(printed()), score: 1.0 }];
     examiner.full("bookstore.v1.SearchBooksResponse", &SearchBooksResponse { hits, elapsed: duration() });
     examiner.full("bookstore.v1.GetContentRequest", &GetContentRequest { path: text() });
-    examiner.full("google.api.HttpBody", &HttpBody { content_type: text(), data: vec![1] });
+    examiner.full("google.api.HttpBody", &HttpBody { content_type: text(), data: vec![1].into() });
+}
+
+fn files(examiner: &mut Examiner) {
+    let (path, content_type, filename, note) = (text(), text(), text(), text());
+    let file = File { path, content_type, size: 1, crc: 1, filename, note, messages: 1 };
+    let content = Some(HttpBody { content_type: text(), data: vec![1].into() });
+    let upload = UploadRequest { path: text(), content: content.clone(), filename: text(), note: text() };
+    examiner.full("files.v1.UploadRequest", &upload);
+    examiner.full("files.v1.DownloadRequest", &DownloadRequest { path: text() });
+    examiner.full("files.v1.DownloadResponse", &DownloadResponse { file: Some(file), content });
 }
 
 /// All messages that the files define, nested ones too, but for the entries of maps.
@@ -180,6 +191,7 @@ fn the_messages_have_every_field_of_their_protos() {
     greeter_echo_and_route_guide(&mut examiner);
     shelves(&mut examiner);
     books(&mut examiner);
+    files(&mut examiner);
     let missing: Vec<_> = defined(&examiner.pool).difference(&examiner.seen).cloned().collect();
     assert_eq!(missing, Vec::<String>::new(), "messages that no example was made of");
 }

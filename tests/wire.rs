@@ -26,3 +26,8 @@ fn fields() {
 fn packed() {
     corpora::run("packed", DAMAGE, targets::packed);
 }
+
+#[test]
+fn multipart() {
+    corpora::run("multipart", b"\r\n-;\"%", targets::multipart);
+}

@@ -22,6 +22,8 @@ pub enum Inbound {
     /// Chunks that a door makes of its caller's messages, each of them whole. The body ends with its sender; a caller who
     /// is gone is no end, for then the door drops the call.
     Fed(mpsc::Receiver<Bytes>),
+    /// Somebody has looked at these bytes already, and they are still to come; the rest behind them.
+    Peeked(Bytes, Box<Inbound>),
 }
 
 /// A body of an HTTP request. One that is dropped before its end is read on for a while, so that an answer that is given
@@ -45,7 +47,7 @@ impl Inbound {
     pub fn is_done(&self) -> bool {
         match self {
             Inbound::Done => true,
-            Inbound::Whole(_) | Inbound::Fed(_) => false,
+            Inbound::Whole(_) | Inbound::Fed(_) | Inbound::Peeked(..) => false,
             Inbound::Http(body) => body.incoming.as_ref().is_none_or(Incoming::is_end_stream),
         }
     }
@@ -59,11 +61,25 @@ impl Inbound {
         Inbound::Http(HttpBody { incoming: Some(body), lingers: !waits })
     }
 
+    /// The first bytes there are, which stay there; none at the end.
+    pub async fn peek(&mut self) -> Result<Bytes, CallerGone> {
+        while let Some(chunk) = std::future::poll_fn(|cx| self.poll_chunk(cx)).await {
+            let chunk = chunk?;
+            if !chunk.is_empty() {
+                *self = Inbound::Peeked(chunk.clone(), Box::new(std::mem::replace(self, Inbound::Done)));
+                return Ok(chunk);
+            }
+        }
+        Ok(Bytes::new())
+    }
+
     /// For callers who are known to read an early answer whatever becomes of their request: nothing is read once the
     /// call is over.
     pub fn let_go(&mut self) {
-        if let Inbound::Http(body) = self {
-            body.lingers = false;
+        match self {
+            Inbound::Http(body) => body.lingers = false,
+            Inbound::Peeked(_, rest) => rest.let_go(),
+            Inbound::Done | Inbound::Whole(_) | Inbound::Fed(_) => {}
         }
     }
 
@@ -75,6 +91,11 @@ impl Inbound {
                 Inbound::Whole(bytes) => {
                     let bytes = std::mem::take(bytes);
                     *self = Inbound::Done;
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Inbound::Peeked(bytes, rest) => {
+                    let bytes = std::mem::take(bytes);
+                    *self = std::mem::replace(&mut **rest, Inbound::Done);
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 Inbound::Http(body) => match std::task::ready!(body.poll_frame(cx)) {

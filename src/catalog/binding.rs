@@ -3,7 +3,7 @@
 use super::http_rule::RuleBinding;
 use super::mistake::Mistake;
 use super::schema::{Field, Kind, Known, Label, Message, MessageId, Schema};
-use super::service::{Binding, Body, FieldPath};
+use super::service::{Binding, Body, FieldPath, RawBody, Verb};
 use super::template::Template;
 use crate::catalog::Place;
 use crate::wire::closest;
@@ -48,6 +48,14 @@ impl Ends<'_> {
         };
         match template {
             Some(template) if mistakes.is_empty() => Ok(Binding {
+                mask: self.mask(&rule.verb, body),
+                takes_form: self.takes_form(body),
+                raw_request: match body {
+                    Body::None => None,
+                    Body::All => self.raw(self.input, None),
+                    Body::Field(index) => self.raw(self.input, Some(index)),
+                },
+                raw_answer: self.raw(self.output, response_body),
                 verb: rule.verb.clone(),
                 template,
                 variables: variables.into(),
@@ -57,6 +65,46 @@ impl Ends<'_> {
             }),
             _ => Err(mistakes),
         }
+    }
+
+    /// Where the message, or this field of it, is a `google.api.HttpBody`.
+    fn raw(self, message: MessageId, field: Option<u16>) -> Option<RawBody> {
+        let message = self.schema.message(message);
+        let Some(index) = field else { return message.is_http_body().then_some(RawBody::Whole) };
+        let field = message.field(index).filter(|field| field.label == Label::Singular)?;
+        let Kind::Message(id) = field.kind else { return None };
+        self.schema.message(id).is_http_body().then_some(RawBody::Field(index))
+    }
+
+    fn takes_form(self, body: Body) -> bool {
+        let id = match body {
+            Body::None => None,
+            Body::All => Some(self.input),
+            Body::Field(index) => self.schema.message(self.input).field(index).and_then(|field| match field.kind {
+                Kind::Message(id) if field.label == Label::Singular => Some(id),
+                _ => None,
+            }),
+        };
+        id.is_some_and(|id| self.schema.message(id).known.is_object())
+    }
+
+    /// The field mask of a rule for PATCH that its body may fill.
+    fn mask(self, verb: &Verb, body: Body) -> Option<u16> {
+        if *verb != Verb::Exact(http::Method::PATCH) || body == Body::None {
+            return None;
+        }
+        let message = self.schema.message(self.input);
+        let is_mask = |field: &Field| {
+            let kind = field.kind.message().map(|id| self.schema.message(id).known);
+            field.label == Label::Singular && kind == Some(Known::FieldMask)
+        };
+        let masks: Vec<u16> =
+            (0u16..).zip(&message.fields).filter(|(_, field)| is_mask(field)).map(|(at, _)| at).collect();
+        let found = match &masks[..] {
+            [only] => Some(*only),
+            _ => plain_field(message, "update_mask").map(|(index, _)| index).filter(|index| masks.contains(index)),
+        };
+        found.filter(|index| body != Body::Field(*index))
     }
 
     fn top_level(self, message: MessageId, name: &str, what: &str) -> Result<u16, Mistake> {

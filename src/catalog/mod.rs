@@ -40,8 +40,8 @@ pub use rules::{
 };
 pub use schema::{Enum, EnumId, EnumValue, Field, Kind, Known, Label, Message, MessageId, Presence, Schema};
 pub use service::{
-    Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, Service, StreamKind, UnknownFields,
-    UnknownNumbers, Verb, Weave,
+    Binding, Body, BytesForm, EnumForm, FieldPath, GuardMode, Idempotency, Method, RawBody, Service, StreamKind,
+    UnknownFields, UnknownNumbers, Verb, Weave,
 };
 pub use settings::{HostRule, SettingRule, check_settings};
 pub use source::{Loaded, Source, load};

@@ -246,6 +246,16 @@ impl Message {
         self.fields.get(usize::from(index))
     }
 
+    /// Whether it is `google.api.HttpBody`, with the two fields that hold a body: 1 its content type, 2 its bytes. A catalog
+    /// may hold anything under that name.
+    pub fn is_http_body(&self) -> bool {
+        let is = |number, kind| {
+            let field = self.field_by_number(number).map(|(_, field)| (field.kind, field.label));
+            field == Some((kind, Label::Singular))
+        };
+        &*self.name == "google.api.HttpBody" && is(1, Kind::String) && is(2, Kind::Bytes)
+    }
+
     /// The key and value fields, if this is the entry of a map.
     #[inline]
     pub fn entry(&self) -> Option<(&Field, &Field)> {

@@ -66,7 +66,25 @@ pub struct Binding {
     pub body: Body,
     /// The only field to print, instead of the whole answer.
     pub response_body: Option<u16>,
+    /// Set if the body is a `google.api.HttpBody`, which holds what callers send as it is.
+    pub raw_request: Option<RawBody>,
+    /// Set if what is shown of the answer is a `google.api.HttpBody`: callers get its content, not its JSON.
+    pub raw_answer: Option<RawBody>,
+    /// Whether the body may be a form: it fills a message whose fields have names in JSON too.
+    pub takes_form: bool,
+    /// Of a rule for PATCH, the request's field mask that may be filled from the body: the only one at the top level, or
+    /// that of the name `update_mask`.
+    pub mask: Option<u16>,
     pub place: Place,
+}
+
+/// Where the `google.api.HttpBody` of a rule stands in its message. Deeper ones are messages as any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RawBody {
+    /// It is the message.
+    Whole,
+    /// This top-level field (index into the message's fields) is one.
+    Field(u16),
 }
 
 /// The HTTP method of a binding.
@@ -153,6 +171,15 @@ pub enum BytesForm {
     Base64Url,
     /// Two lower-case hexadecimal digits for each byte. Read in either case, and nothing else.
     Hex,
+}
+
+// === impl Binding ===
+
+impl Binding {
+    /// Whether callers get the content of an HttpBody, not JSON.
+    pub fn answers_raw(&self) -> bool {
+        self.raw_answer.is_some()
+    }
 }
 
 // === impl Verb ===

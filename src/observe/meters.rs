@@ -22,7 +22,7 @@ pub struct GaugeGuard {
 }
 
 /// The dialects that can be counted; a name that is not here counts as `unknown`.
-pub const DIALECTS: [&str; 13] = [
+pub const DIALECTS: [&str; 14] = [
     "unknown",
     "grpc",
     "grpc-web",
@@ -32,6 +32,7 @@ pub const DIALECTS: [&str; 13] = [
     "connect-stream",
     "rest",
     "rest-stream",
+    "rest-raw",
     "grpc-websocket",
     "json-websocket",
     "json-websocket-v1",

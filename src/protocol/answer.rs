@@ -49,7 +49,7 @@ pub trait Answer: Send + Sync {
     /// The head of an answer whose body follows; `metadata` are the upstream's, already rid of what is not for callers.
     fn head(&mut self, metadata: HeaderMap) -> HeadOut;
 
-    /// Body bytes for a chunk of gRPC frames ([`AnswerForm::Frames`]).
+    /// Body bytes for a chunk of gRPC frames ([`AnswerForm::Frames`]) or of content ([`AnswerForm::Contents`]).
     fn chunk(&mut self, chunk: Bytes) -> Bytes {
         chunk
     }
@@ -65,7 +65,7 @@ pub trait Answer: Send + Sync {
     fn end(&mut self, end: End) -> Ending;
 
     /// An answer that is told in one piece: every one that ends before its head is out. `message` is the only message
-    /// of a good unary answer.
+    /// of a good unary answer, or its content.
     fn whole(&mut self, metadata: HeaderMap, message: Option<Bytes>, end: End) -> WholeOut;
 }
 
@@ -100,6 +100,8 @@ pub enum AnswerForm {
     Frames,
     /// Messages, one by one.
     Messages,
+    /// What the HttpBody of each message holds: chunks, and the content type of the first in the head's metadata.
+    Contents,
 }
 
 /// How a dialect tells that an answer is compressed.

@@ -17,6 +17,7 @@ mod metadata;
 mod plain;
 mod registry;
 mod rest;
+mod rest_raw;
 mod rest_stream;
 mod socket;
 
@@ -24,6 +25,7 @@ pub use answer::{Answer, AnswerForm, Detail, DetailForm, Due, End, Ending, HeadO
 pub use events::{fits_a_line, put_labels};
 pub use family::{Codec, Family, family};
 pub use metadata::{Passing, forwardable_answer, forwardable_request};
-pub use registry::{Packed, RequestForm, RestCall, Spoken, by_method, by_template, refusal_answer, takes_get};
+pub use registry::{Packed, RequestForm, RestCall, Spoken, by_method, refusal_answer, takes_get};
+pub use rest_raw::by_rule;
 pub use rest_stream::{Layout, STREAM_TYPES};
 pub use socket::{BadBody, Cutter, Said, SocketFrame, by_socket, cut_reason, merge, opening, said, socket_answer};

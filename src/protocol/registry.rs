@@ -61,6 +61,12 @@ pub enum RequestForm {
     Lines,
     /// JSON texts, each chunk of the body one of them.
     Texts,
+    /// Content that is not looked into.
+    Raw,
+    /// A form, encoded as a query is; but JSON if it begins like that.
+    Form,
+    /// The parts of a form.
+    Multipart,
 }
 
 /// How the messages of a request are compressed.
@@ -148,6 +154,15 @@ pub fn takes_get(method: &catalog::Method) -> bool {
 
 /// The dialect of a call that came by the template of a rule, or by auto-mapping.
 pub fn by_template(head: &mut Head, method: &catalog::Method) -> Result<Spoken, Refusal> {
+    rest_call(head, method, |headers, rest| json_answer(headers, method, rest))
+}
+
+/// The same with another answer than JSON.
+pub(super) fn rest_call(
+    head: &mut Head,
+    method: &catalog::Method,
+    answer: impl FnOnce(&mut HeaderMap, Option<&mut RestCall>) -> Result<(&'static str, Box<dyn Answer>), Refusal>,
+) -> Result<Spoken, Refusal> {
     let headers = &mut head.parts.headers;
     let packed = body_encoding(headers)?;
     let in_seconds = deadline(headers, SERVER_TIMEOUT, parse_server_timeout)?;
@@ -160,19 +175,27 @@ pub fn by_template(head: &mut Head, method: &catalog::Method) -> Result<Spoken, 
     };
     let mut rest =
         method.answers.as_ref().map(|plan| Box::new(RestCall { plan: Arc::clone(plan), last_event_id: None }));
+    let (dialect, answer) = answer(headers, rest.as_deref_mut())?;
+    Ok(Spoken { dialect, request, codec: Codec::Json, packed, wanted, answer, deadline, message: None, rest })
+}
+
+fn json_answer(
+    headers: &mut HeaderMap,
+    method: &catalog::Method,
+    rest: Option<&mut RestCall>,
+) -> Result<(&'static str, Box<dyn Answer>), Refusal> {
     let problems = wants_problems(headers);
-    let (dialect, answer): (_, Box<dyn Answer>) = if method.kind.server_streams() {
+    Ok(if method.kind.server_streams() {
         let form = layout(headers)?;
         if form.1 == Layout::Events {
-            resume(headers, rest.as_deref_mut())?;
+            resume(headers, rest)?;
         }
         ("rest-stream", Box::new(RestStream::new(form, Shape { plan: method.answers.clone(), problems })))
     } else if problems || method.answers.as_ref().is_some_and(|plan| plan.shapes_answers()) {
         ("rest", Box::new(ShapedRest(Shape { plan: method.answers.clone(), problems })))
     } else {
         ("rest", Box::new(Rest))
-    };
-    Ok(Spoken { dialect, request, codec: Codec::Json, packed, wanted, answer, deadline, message: None, rest })
+    })
 }
 
 /// Takes the id of the last event out of the head: it belongs to the stream, and goes where the settings say.

@@ -19,7 +19,7 @@ use super::tables::Called;
 use super::uplink::Uplink;
 use crate::call::{CallRecord, Kind, Refusal};
 use crate::observe::GaugeGuard;
-use crate::protocol::{Answer, End};
+use crate::protocol::{Answer, AnswerForm, End};
 use crate::status::Code;
 use crate::wire::{self, Packer};
 
@@ -211,6 +211,9 @@ impl Relay {
         }
         let mut out = Vec::new();
         if let Some(first) = self.first.take() {
+            if self.answer.form() == AnswerForm::Contents {
+                return Poll::Ready(self.answer.chunk(first.payload));
+            }
             self.answer.message(first.flags, &first.payload, &mut out);
         }
         let ended = loop {
@@ -230,6 +233,7 @@ impl Relay {
                 }
                 Poll::Pending => return Poll::Ready(out.into()),
                 Poll::Ready(Ok(Part::Chunk(chunk))) => return Poll::Ready(self.answer.chunk(chunk)),
+                Poll::Ready(Ok(Part::Content(content))) => return Poll::Ready(self.answer.chunk(content.data)),
                 Poll::Ready(Ok(Part::Message(message))) => {
                     self.answer.message(message.flags, &message.payload, &mut out);
                     if out.len() >= GATHER {

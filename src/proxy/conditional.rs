@@ -51,7 +51,9 @@ impl Conditional {
             // the upstream knows better, if it says so
             headers.entry(CACHE_CONTROL).or_insert_with(|| value.clone());
         }
-        let Some(known) = self.known.as_ref().filter(|_| out.head.status != StatusCode::NO_CONTENT) else { return };
+        // of a part no tag can be made that is the whole's
+        let untagged = matches!(out.head.status, StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT);
+        let Some(known) = self.known.as_ref().filter(|_| !untagged) else { return };
         let opaque = tag_of(&out.body);
         let tag = if packs { format!("W/{opaque}") } else { opaque.clone() };
         if let Ok(value) = HeaderValue::try_from(tag) {

@@ -11,8 +11,10 @@ use super::recode::{answer_message, guarded_answer, packed_answer, unpacked_answ
 use super::rest_call::Extras;
 use super::tables::Called;
 use crate::call::{Kind, Refusal};
+use crate::catalog::RawBody;
 use crate::observe::Direction;
 use crate::protocol::{Codec, End};
+use crate::transcode::raw_content;
 use crate::upstream::ResponseStream;
 use crate::wire::{Encoding, Frame, FrameReader, FrameScanner};
 
@@ -29,6 +31,8 @@ pub(super) struct Downlink {
     owed: usize,
     body_ended: bool,
     messages: u64,
+    /// Content that was read behind what was gathered.
+    held: Option<Bytes>,
     /// How the call ended as the head had it, though the head was not the end. It counts if nothing else follows:
     /// servers whose HTTP library ends every body by itself answer so for want of a better way.
     early_status: Option<Box<HeaderMap>>,
@@ -53,6 +57,8 @@ pub(super) struct Made {
     pub passes: bool,
     /// What else REST callers want of them.
     pub extras: Option<Box<Extras>>,
+    /// Only the content of this HttpBody in them is wanted.
+    pub raw: Option<RawBody>,
 }
 
 /// What comes down.
@@ -61,7 +67,17 @@ pub(super) enum Part {
     Chunk(Bytes),
     /// A message in the caller's codec, and whether it is compressed.
     Message(Frame),
+    /// The content of a message.
+    Content(Content),
     End(Box<End>),
+}
+
+/// The content of an HttpBody.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// Of the first message.
+    pub content_type: Option<HeaderValue>,
+    pub data: Bytes,
 }
 
 // === impl Downlink ===
@@ -74,7 +90,7 @@ impl Downlink {
             None => Form::Frames(FrameScanner::new(limit)),
             Some(made) => Form::Messages { reader: FrameReader::new(limit), called: called.clone(), made },
         };
-        Downlink { response, form, owed: 0, body_ended: false, messages: 0, early_status: None }
+        Downlink { response, form, owed: 0, body_ended: false, messages: 0, held: None, early_status: None }
     }
 
     /// The answer's head told this status.
@@ -109,8 +125,8 @@ impl Downlink {
     /// The next part; behind [`Part::End`] there is none.
     pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
         loop {
-            if let Some(message) = self.next_message()? {
-                return Poll::Ready(Ok(Part::Message(message)));
+            if let Some(part) = self.next_part()? {
+                return Poll::Ready(Ok(part));
             }
             if self.body_ended {
                 return self.poll_end(cx);
@@ -126,6 +142,64 @@ impl Downlink {
                 None => self.body_ended = true,
             }
         }
+    }
+
+    /// What is there already.
+    fn next_part(&mut self) -> Result<Option<Part>, Refusal> {
+        match self.form {
+            Form::Messages { made: Made { raw: Some(raw), .. }, .. } => self.next_content(raw),
+            _ => Ok(self.next_message()?.map(Part::Message)),
+        }
+    }
+
+    /// The content of the next message; of those behind the first one small ones are put together.
+    fn next_content(&mut self, raw: RawBody) -> Result<Option<Part>, Refusal> {
+        if let Some(data) = self.held.take() {
+            return Ok(Some(Part::Content(Content { content_type: None, data })));
+        }
+        let is_first = self.messages == 0;
+        let Some(message) = self.next_message()? else { return Ok(None) };
+        let mut content = self.content(raw, &message.payload, is_first)?;
+        if is_first || content.data.len() >= LARGE {
+            return Ok(Some(Part::Content(content)));
+        }
+        let mut gathered = BytesMut::new();
+        while let Some(next) = self.next_message()? {
+            let next = self.content(raw, &next.payload, false)?.data;
+            if next.len() >= LARGE || gathered.len() >= GATHER {
+                self.held = Some(next);
+                break;
+            }
+            if gathered.is_empty() {
+                gathered.extend_from_slice(&content.data);
+            }
+            gathered.extend_from_slice(&next);
+        }
+        if !gathered.is_empty() {
+            content.data = gathered.freeze();
+        }
+        Ok(Some(Part::Content(content)))
+    }
+
+    /// What the HttpBody of a message holds, and as what a head tells it.
+    fn content(&self, raw: RawBody, message: &Bytes, with_type: bool) -> Result<Content, Refusal> {
+        let Form::Messages { called, .. } = &self.form else { return Ok(Content::default()) };
+        let bad = |what: &str| Refusal::new(Kind::BadAnswer, format!("the upstream's google.api.HttpBody {what}"));
+        let field = match raw {
+            RawBody::Whole => None,
+            RawBody::Field(index) => {
+                let output = called.catalog().schema.message(called.method().output);
+                output.field(index).map(|field| field.number)
+            }
+        };
+        let found = raw_content(message, field).map_err(|damage| bad(&format!("is damaged: {}", damage.0)))?;
+        let content_type = match found.content_type {
+            _ if !with_type => None,
+            // nothing better is known, and readers should not guess
+            b"" => Some(HeaderValue::from_static("application/octet-stream")),
+            text => Some(HeaderValue::from_bytes(text).map_err(|_| bad("has a content type that is none"))?),
+        };
+        Ok(Content { content_type, data: message.slice_ref(found.data) })
     }
 
     fn next_message(&mut self) -> Result<Option<Frame>, Refusal> {

@@ -14,10 +14,13 @@ use http::{Method as Verb, Response, StatusCode};
 
 use super::body::{After, Body, Idle, Pump, Relay};
 use super::conditional::{Conditional, vary_by_encoding};
-use super::downlink::{Downlink, Made, Part};
+use super::downlink::{Content, Downlink, Made, Part};
 use super::early::Heartbeat;
 use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late, status_of};
+use super::form_body::form_uplink;
 use super::json_body::JsonBody;
+use super::multipart_body::multipart_uplink;
+use super::raw_upload::raw_uplink;
 use super::recode::{Rule, packed_if_worth, request_frame, text_frame, too_large, unpacked_body, woven_frame};
 use super::rest_call::{Extras, resumed, wanted_fields};
 use super::socket::{self, Welcome, refuse_handshake};
@@ -30,7 +33,7 @@ use crate::catalog::{self, MethodSettings, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, RestCall, Spoken, WholeOut,
-    by_method, by_template, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
+    by_method, by_rule, family, forwardable_answer, forwardable_request, refusal_answer, socket_answer,
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
@@ -376,6 +379,10 @@ impl Call {
                 Refusal::new(Kind::BadAnswer, text)
             })?),
         };
+        let raw = match self.answer.form() {
+            AnswerForm::Contents => self.binding().and_then(|binding| binding.raw_answer),
+            AnswerForm::Frames | AnswerForm::Messages => None,
+        };
         let wanted = self.wanted.filter(|_| field.is_some());
         if let (Some(field), Some(encoding)) = (field, wanted) {
             metadata.insert(field, HeaderValue::from_static(encoding.name()));
@@ -387,12 +394,21 @@ impl Call {
             wanted,
             passes: false,
             extras: self.extras.take(),
+            raw,
         }))
     }
 
     /// How frames that pass are read all the same, if the schema guard wants that.
     fn looked_into(&self, packed: Option<Encoding>) -> Option<Made> {
-        let made = Made { codec: self.answer.codec(), only: None, packed, wanted: None, passes: true, extras: None };
+        let made = Made {
+            codec: self.answer.codec(),
+            only: None,
+            packed,
+            wanted: None,
+            passes: true,
+            extras: None,
+            raw: None,
+        };
         self.called.is_guarded(Direction::Response).then_some(made)
     }
 
@@ -465,6 +481,7 @@ impl Call {
                 let texts = Texts::new(&self.called, rule, query)?;
                 return Ok(Uplink::of_json(inbound, JsonBody::new(self.request, self.packed, texts)));
             }
+            RequestForm::Raw | RequestForm::Form | RequestForm::Multipart => return self.no_json(head, inbound).await,
             RequestForm::Message | RequestForm::Messages | RequestForm::Lines => {}
         }
         let mut body = collect(&mut inbound, limit).await?;
@@ -478,6 +495,20 @@ impl Call {
             None => request_frame(&self.called, self.codec, &body),
         }
         .map(Uplink::of_frame)
+    }
+
+    /// The way up of a request whose body is no JSON; only a rule may take one.
+    async fn no_json(&self, head: &Head, inbound: Inbound) -> Result<Uplink, Refusal> {
+        let (called, query, headers) = (&self.called, head.parts.uri.query(), &head.parts.headers);
+        let rule = self.rule.as_ref().ok_or_else(|| Refusal::new(Kind::NoRoute, "the rule is gone"))?;
+        match self.request {
+            RequestForm::Multipart => multipart_uplink(called, rule, query, self.packed, headers, inbound).await,
+            RequestForm::Form => {
+                let more = resumed(self.rest.as_deref(), called)?;
+                form_uplink(called, rule, query, self.packed, &more, inbound).await
+            }
+            _ => raw_uplink(called, rule, query, headers, inbound).await,
+        }
     }
 
     /// The binding of the rule that matched.
@@ -523,17 +554,20 @@ impl Call {
             });
             match part.await? {
                 Part::Chunk(_) => {}
+                Part::Content(Content { content_type, data }) => {
+                    if let Some(content_type) = content_type {
+                        metadata.insert(CONTENT_TYPE, content_type);
+                    }
+                    if due == Due::FirstMessage {
+                        let first = Some(Frame { flags: 0, payload: data });
+                        return Ok(Outcome::Stream { metadata, down, first, uplink });
+                    }
+                    only_answer(message.replace(data))?;
+                }
                 Part::Message(first) if due == Due::FirstMessage => {
                     return Ok(Outcome::Stream { metadata, down, first: Some(first), uplink });
                 }
-                Part::Message(only) => {
-                    if message.replace(only.payload).is_some() {
-                        return Err(Refusal::new(
-                            Kind::AnswerCardinality,
-                            "the upstream answered with more than one message",
-                        ));
-                    }
-                }
+                Part::Message(only) => only_answer(message.replace(only.payload))?,
                 Part::End(mut end) => {
                     if let Some(location) = down.location().filter(|_| end.status.is_ok()) {
                         end.hints.insert(LOCATION, location);
@@ -553,6 +587,14 @@ impl Call {
             ));
         }
         Ok(Outcome::Whole { metadata, message, end })
+    }
+}
+
+/// Nothing may have stood where the answer's only message does.
+fn only_answer(before: Option<Bytes>) -> Result<(), Refusal> {
+    match before {
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(Kind::AnswerCardinality, "the upstream answered with more than one message")),
     }
 }
 
@@ -589,7 +631,7 @@ fn routed(tables: &Arc<Tables>, family: Family, head: &mut Head, record: &mut Ca
         Match::Found { method, binding, variables } => {
             let variables = variables.iter().map(|text| text.to_string()).enumerate().collect();
             let called = called(tables, method)?;
-            let spoken = by_template(head, called.method())?;
+            let spoken = by_rule(family, head, called.method(), binding)?;
             Ok(begin(called, spoken, Some((binding, variables)), head, record))
         }
         Match::WrongVerb { allow } if head.parts.method == Verb::OPTIONS => Ok(Routed::Verbs(allow)),
@@ -697,7 +739,7 @@ fn readable(accepted: &HeaderValue) -> HeaderValue {
 }
 
 /// Reads a whole body, up to the limit.
-async fn collect(inbound: &mut Inbound, limit: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn collect(inbound: &mut Inbound, limit: usize) -> Result<Bytes, Refusal> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     loop {
         match poll_fn(|cx| inbound.poll_chunk(cx)).await {

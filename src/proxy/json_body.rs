@@ -162,6 +162,6 @@ impl JsonBody {
     }
 }
 
-fn bad_body() -> Refusal {
+pub(super) fn bad_body() -> Refusal {
     Refusal::new(Kind::Malformed, "the body is not compressed as content-encoding says, or it is cut")
 }

@@ -2,18 +2,21 @@
 //!
 //! `handler` reads like a call's life; `uplink` carries the request, `downlink` the answer, `body` is what doors poll;
 //! `recode` changes messages where codecs differ, `guarding` checks them against the schema where that is wanted, `texts`
-//! makes messages of JSON texts, which `json_body` finds in a body, `socket` is for calls by WebSocket,
-//! `rest_call` does what settings say of REST answers, `conditional` lets answers be kept, `early` sends heads that cannot
-//! wait, `ending` makes an end of trailers, faults and refusals.
+//! makes messages of JSON texts, which `json_body` finds in a body; `form_body`, `multipart_body` and `raw_upload` make them of
+//! forms and of files; `socket` is for calls by WebSocket, `rest_call` does what settings say of REST answers, `conditional`
+//! lets answers be kept, `early` sends heads that cannot wait, `ending` makes an end of trailers, faults and refusals.
 
 mod body;
 mod conditional;
 mod downlink;
 mod early;
 mod ending;
+mod form_body;
 mod guarding;
 mod handler;
 mod json_body;
+mod multipart_body;
+mod raw_upload;
 mod recode;
 mod rest_call;
 mod socket;

@@ -42,7 +42,15 @@ pub(super) fn text_frame(
     let mut frame = Vec::with_capacity(PREFIX + 64 + text.map_or(0, <[u8]>::len));
     frame.extend_from_slice(&[0; PREFIX]);
     match rule {
-        Some((binding, bound)) => bound.weave(schema, method.input, binding.body, text, &options, &mut frame),
+        Some((binding, bound)) => {
+            let woven = bound.weave(schema, method.input, binding.body, text, &options, &mut frame);
+            match binding.mask {
+                Some(_) if method.settings.rest.fill_mask => {
+                    woven.and_then(|()| bound.fill_mask(schema, method.input, binding, text, &mut frame))
+                }
+                _ => woven,
+            }
+        }
         None => json_to_wire(schema, method.input, text.unwrap_or_default(), &options, &mut frame),
     }
     .map_err(|bad| bad_input(bad.within(start)))?;
@@ -194,6 +202,11 @@ pub(super) fn woven_frame(
     text_frame(called, Some((binding, &bound)), body, TextPlace::START, more)
 }
 
+/// The binding that matched.
+pub(super) fn binding_of<'c>(called: &'c Called, rule: &Rule) -> Result<&'c Binding, Refusal> {
+    called.method().bindings.get(rule.0).ok_or_else(|| Refusal::new(Kind::NoRoute, "the rule is gone"))
+}
+
 /// What the path and the query of a call by a rule bind.
 pub(super) fn bound<'c>(
     called: &'c Called,
@@ -201,17 +214,14 @@ pub(super) fn bound<'c>(
     query: Option<&'c str>,
     options: &'c ReadOptions<'c>,
 ) -> Result<(&'c Binding, Bound<'c>), Refusal> {
-    let method = called.method();
-    let Some(binding) = method.bindings.get(rule.0) else {
-        return Err(Refusal::new(Kind::NoRoute, "the rule is gone"));
-    };
+    let (method, binding) = (called.method(), binding_of(called, rule)?);
     let variables: Vec<_> = rule.1.iter().map(|(at, text)| (*at, text.as_str().into())).collect();
     let bound = bind(&called.catalog().schema, method.input, binding, &variables, query, options).map_err(bad_input)?;
     Ok((binding, bound))
 }
 
 /// Fills in the prefix of a frame whose message begins behind it.
-fn seal(called: &Called, mut frame: Vec<u8>) -> Result<Bytes, Refusal> {
+pub(super) fn seal(called: &Called, mut frame: Vec<u8>) -> Result<Bytes, Refusal> {
     let length = frame.len().saturating_sub(PREFIX);
     let limit = called.method().settings.max_request_message;
     if limit != 0 && length > limit {
@@ -265,7 +275,7 @@ fn output(called: &Called) -> &str {
     &called.catalog().schema.message(called.method().output).name
 }
 
-fn bad_input(bad: BadInput) -> Refusal {
+pub(super) fn bad_input(bad: BadInput) -> Refusal {
     Refusal::new(Kind::BadRequest, bad.message).hint(Hint::Violations(bad.violations))
 }
 

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::ending::from_request_frames;
 use super::json_body::{JsonBody, Pulled};
+use super::multipart_body::MultipartBody;
+use super::raw_upload::RawUpload;
 use super::recode::unpacked_request_frame;
 use super::tables::Called;
 use super::texts::Texts;
@@ -60,6 +62,9 @@ enum Form {
     Json(Box<JsonBody>),
     /// Each chunk is a JSON text.
     Texts(Box<Texts>),
+    /// Content that is not looked into.
+    Raw(Box<RawUpload>),
+    Multipart(Box<MultipartBody>),
 }
 
 /// Frames whose messages are in another codec than the upstream's, or compressed as it may not read them, or looked into
@@ -78,10 +83,12 @@ struct Recoded {
 impl Uplink {
     /// For a request that is one frame, made already.
     pub(super) fn of_frame(frame: Bytes) -> Uplink {
-        let mut uplink = Uplink::new(Inbound::Done, Form::Queued);
-        uplink.queue.push_back(frame);
-        uplink.read_all = true;
-        uplink
+        Uplink::of_pieces(VecDeque::from([frame]))
+    }
+
+    /// The same for one that is made in pieces.
+    pub(super) fn of_pieces(pieces: VecDeque<Bytes>) -> Uplink {
+        Uplink { queue: pieces, read_all: true, ..Uplink::new(Inbound::Done, Form::Queued) }
     }
 
     /// For a request of frames, which are carried as they come. `text`: they are in base64; `packed`: how messages are
@@ -116,6 +123,16 @@ impl Uplink {
     /// For a request of JSON texts that are found in its body.
     pub(super) fn of_json(inbound: Inbound, body: JsonBody) -> Uplink {
         Uplink::new(inbound, Form::Json(Box::new(body)))
+    }
+
+    /// For a stream of messages that are made of content as it arrives.
+    pub(super) fn of_raw(inbound: Inbound, upload: RawUpload) -> Uplink {
+        Uplink::new(inbound, Form::Raw(Box::new(upload)))
+    }
+
+    /// For a stream of messages that are made of the parts of a form.
+    pub(super) fn of_multipart(inbound: Inbound, body: MultipartBody) -> Uplink {
+        Uplink::new(inbound, Form::Multipart(Box::new(body)))
     }
 
     fn new(inbound: Inbound, form: Form) -> Uplink {
@@ -177,6 +194,8 @@ impl Uplink {
             Form::Recoded(_) => self.made,
             Form::Json(body) => body.made(),
             Form::Texts(texts) => texts.made(),
+            Form::Raw(upload) => upload.made(),
+            Form::Multipart(body) => body.made(),
         }
     }
 
@@ -254,14 +273,21 @@ impl Uplink {
 
     /// Reads one chunk of the body and queues what it makes.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        if let Form::Json(body) = &mut self.form {
-            match body.pull(&mut self.queue)? {
-                Pulled::Frames => return Poll::Ready(Ok(())),
-                Pulled::End => return Poll::Ready(self.close()),
-                Pulled::Dry => {}
-            }
+        let pulled = match &mut self.form {
+            Form::Json(body) => body.pull(&mut self.queue)?,
+            Form::Multipart(body) => body.pull(&mut self.queue)?,
+            _ => Pulled::Dry,
+        };
+        match pulled {
+            Pulled::Frames => return Poll::Ready(Ok(())),
+            Pulled::End => return Poll::Ready(self.close()),
+            Pulled::Dry => {}
         }
-        match ready!(self.inbound.poll_chunk(cx)) {
+        let polled = self.inbound.poll_chunk(cx);
+        if polled.is_pending() && self.pause()? {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(polled) {
             Some(Ok(chunk)) => {
                 self.take(chunk)?;
                 if self.inbound.is_done() {
@@ -272,6 +298,15 @@ impl Uplink {
             None => self.end()?,
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The caller pauses: what is there of a message that may have any length goes on. Says whether there was anything.
+    fn pause(&mut self) -> Result<bool, Refusal> {
+        match &mut self.form {
+            Form::Raw(upload) => upload.pause(&mut self.queue),
+            Form::Multipart(body) => body.pause(&mut self.queue),
+            _ => Ok(false),
+        }
     }
 
     fn take(&mut self, chunk: Bytes) -> Result<(), Refusal> {
@@ -294,18 +329,21 @@ impl Uplink {
             }
             Form::Json(body) => body.push(chunk),
             Form::Texts(texts) => self.queue.push_back(texts.next(&chunk, TextPlace::START)?),
+            Form::Raw(upload) => upload.push(chunk, &mut self.queue)?,
+            Form::Multipart(body) => body.push(chunk),
         }
         Ok(())
     }
 
     /// The caller has sent all.
     fn end(&mut self) -> Result<(), Refusal> {
-        if let Form::Json(body) = &mut self.form {
+        match &mut self.form {
             // what is left in it is made messages of first
-            body.finish();
-            return Ok(());
+            Form::Json(body) => body.finish(),
+            Form::Multipart(body) => body.finish(),
+            _ => return self.close(),
         }
-        self.close()
+        Ok(())
     }
 
     /// The body is at its end: nothing may be left half.
@@ -325,6 +363,8 @@ impl Uplink {
             }
             Form::Recoded(frames) => self.made += frames.close(&mut self.queue)?,
             Form::Json(body) => self.queue.extend(body.close()?),
+            Form::Raw(upload) => upload.close(&mut self.queue)?,
+            Form::Multipart(body) => body.close(&mut self.queue)?,
         }
         if self.single && self.messages() != 1 {
             let none = "the method takes one message, and the request has none";

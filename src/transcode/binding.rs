@@ -17,11 +17,21 @@ use crate::status::FieldViolation;
 /// More mistakes than this in one request are not listed: the answer stays readable, and small.
 const MOST_VIOLATIONS: usize = 50;
 
-/// Collects what path and query bind below one message.
+/// Where names and values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Query,
+    /// A form in the body; names are those of fields of this top-level field, if it is one.
+    Form(Option<u16>),
+}
+
+/// Collects what path, query and form bind below one message.
 pub(super) struct Binder<'a> {
     pub(super) schema: &'a Schema,
     pub(super) options: &'a ReadOptions<'a>,
     pub(super) input: MessageId,
+    /// Of what is being bound now.
+    pub(super) origin: Origin,
     /// The top-level field that the body fills; not for the query.
     body: Option<u16>,
     pub(super) leaves: Vec<Leaf<'a>>,
@@ -39,6 +49,25 @@ pub(super) struct Keys {
     numbers: BTreeMap<(Vec<u16>, Vec<u8>), u16>,
 }
 
+// === impl Origin ===
+
+impl Origin {
+    /// What a name names.
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Origin::Query => "query parameter",
+            Origin::Form(_) => "form field",
+        }
+    }
+
+    pub(super) fn place(self) -> &'static str {
+        match self {
+            Origin::Query => "the query",
+            Origin::Form(_) => "a form",
+        }
+    }
+}
+
 // === impl Binder ===
 
 impl<'a> Binder<'a> {
@@ -52,6 +81,7 @@ impl<'a> Binder<'a> {
             schema,
             options,
             input,
+            origin: Origin::Query,
             body,
             leaves: Vec::new(),
             payloads: Vec::new(),
@@ -102,10 +132,11 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn parameter(&mut self, name: Cow<'a, str>, value: &str) {
+    /// Binds a query parameter, or a field of a form.
+    pub(super) fn parameter(&mut self, name: Cow<'a, str>, value: &str) {
         match self.resolve(&name) {
             Ok((path, field)) => {
-                if path.first().copied() == self.body && self.body.is_some() {
+                if self.origin == Origin::Query && path.first().copied() == self.body && self.body.is_some() {
                     return self.violation(shown(&name), "is filled by the request's body, not by the query");
                 }
                 self.leaf(Cow::Owned(path), field, name, value, false);
@@ -141,7 +172,7 @@ impl<'a> Binder<'a> {
         let mut encoded = Vec::with_capacity(key.len() + 4);
         write_key(key_field, key, &mut encoded)?;
         let number = self.keys.number(map, encoded, &mut self.payloads);
-        number.ok_or_else(|| format!("at most {MOST_ELEMENTS} entries of maps can be given in the query"))
+        number.ok_or_else(|| format!("at most {MOST_ELEMENTS} entries of maps can be given in {}", self.origin.place()))
     }
 
     fn field_at(&self, path: &[u16]) -> Option<&'a Field> {
@@ -260,12 +291,12 @@ impl Keys {
 }
 
 /// A name as far as it is shown: it is the caller's, and may be of any length.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().take(100).collect()
 }
 
 /// Percent-decodes after the rules of forms; `None` if that is not UTF-8.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
     if text.contains('+') {
         let blanks = text.replace('+', " ");
         return Some(Cow::Owned(percent_decode(blanks.as_bytes()).decode_utf8().ok()?.into_owned()));

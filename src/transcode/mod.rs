@@ -3,6 +3,8 @@
 //! - [`json_to_wire`] and [`wire_to_json`] turn one whole message.
 //! - [`weave`] makes a request message of a REST call: path variables, query string and body together; [`bind`] and
 //!   [`Bound::weave`] do it in two steps, for calls of more than one message.
+//! - [`bind_form`] binds what a form holds beside path and query; [`RawSlot`] and [`raw_content`] are for bodies that are
+//!   not looked into (`google.api.HttpBody`).
 //! - [`wire_to_json_field`] prints one field of an answer (`response_body`).
 //! - [`wire_to_json_masked`] prints what a [`Mask`] names, for partial responses.
 //! - [`show_field`] shows one field as text, [`put_field`] fills one from text.
@@ -58,7 +60,9 @@ mod careful_write;
 mod fault;
 mod field_text;
 mod filled;
+mod form;
 mod guard;
+mod http_body;
 mod indent;
 mod json_read;
 mod json_write;
@@ -69,6 +73,7 @@ mod known_write;
 mod leaf;
 mod map_keys;
 mod mask;
+mod mask_paths;
 mod masked_write;
 mod message_set;
 mod number;
@@ -83,7 +88,9 @@ mod weave;
 pub use fault::{BadInput, BadWire};
 pub use field_text::{put_field, show_field};
 pub use filled::Filled;
+pub use form::{Form, FormPart, MOST_FORM_FIELDS, bind_form};
 pub use guard::{GuardOptions, Guarded, MAX_BROKEN, Rule, Violation, guard, guard_at};
+pub use http_body::{RawContent, RawSlot, raw_content};
 pub use json_read::json_to_wire;
 pub use json_write::{wire_to_json, wire_to_json_field};
 pub use mask::Mask;

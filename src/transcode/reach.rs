@@ -1,7 +1,7 @@
 //! Where the steps of a parameter's name lead, and the same for paths of indices.
 
 use super::MAX_DEPTH;
-use super::binding::Binder;
+use super::binding::{Binder, Origin};
 use super::parameter::{BadName, Step, Steps};
 use crate::catalog::{Field, Known, Label, Message, Schema};
 use crate::wire::closest;
@@ -22,7 +22,7 @@ pub(super) struct Reached<'a> {
 
 impl<'a> Reached<'a> {
     /// What the next step chooses among.
-    fn label(self) -> Label {
+    pub(super) fn label(self) -> Label {
         if self.element { Label::Singular } else { self.field.label }
     }
 
@@ -32,7 +32,7 @@ impl<'a> Reached<'a> {
     }
 
     /// The message that its fields are of.
-    fn message(self, schema: &'a Schema) -> Option<&'a Message> {
+    pub(super) fn message(self, schema: &'a Schema) -> Option<&'a Message> {
         let id = self.field.kind.message().filter(|_| self.label() == Label::Singular)?;
         Some(schema.message(id))
     }
@@ -54,11 +54,23 @@ impl<'a> Binder<'a> {
     /// The field that a parameter's name leads to, by either spelling of each step, and the path to it (see
     /// [`super::leaf::Leaf::path`]).
     pub(super) fn resolve(&mut self, name: &str) -> Result<(Vec<u16>, &'a Field), String> {
+        let (path, reached) = self.reach(name)?;
+        self.is_value(reached).map(|()| (path, reached.field))
+    }
+
+    /// The same, whatever it is.
+    pub(super) fn reach(&mut self, name: &str) -> Result<(Vec<u16>, Reached<'a>), String> {
         let mut path = Vec::with_capacity(2);
+        if let Origin::Form(base) = self.origin {
+            path.extend(base);
+        }
         let mut reached = None;
         let mut steps = Steps::new(name, self.options.query_brackets);
         while let Some(step) = steps.next() {
-            let step = step.map_err(|BadName| "a bracket in the parameter's name is not closed".to_owned())?;
+            let step = step.map_err(|BadName| match self.origin {
+                Origin::Query => "a bracket in the parameter's name is not closed".to_owned(),
+                Origin::Form(_) => "a bracket in the field's name is not closed".to_owned(),
+            })?;
             if path.len() > MAX_DEPTH as usize {
                 return Err(format!("nested deeper than {MAX_DEPTH} levels"));
             }
@@ -72,9 +84,17 @@ impl<'a> Binder<'a> {
             reached = Some(self.follow(reached, step, &steps, &mut path)?);
         }
         match reached {
-            Some(reached) => self.is_value(reached).map(|()| (path, reached.field)),
-            None => Err("a parameter needs a name".into()),
+            Some(reached) => Ok((path, reached)),
+            None => Err(format!("a {} needs a name", self.origin.noun())),
         }
+    }
+
+    /// The message that names begin in.
+    fn root(&self) -> &'a Message {
+        let input = self.schema.message(self.input);
+        let Origin::Form(Some(base)) = self.origin else { return input };
+        let filled = input.field(base).and_then(|field| field.kind.message());
+        filled.map_or(input, |id| self.schema.message(id))
     }
 
     /// One step on.
@@ -87,9 +107,9 @@ impl<'a> Binder<'a> {
     ) -> Result<Reached<'a>, String> {
         let (Step::Name(text) | Step::Bracket(text)) = step;
         let message = match (reached, step) {
-            (None, _) => self.schema.message(self.input),
+            (None, _) => self.root(),
             (Some(list), Step::Bracket(place)) if list.label() == Label::Repeated => {
-                path.push(place_of(place, list.field)?);
+                path.push(place_of(place, list.field, self.origin)?);
                 return Ok(Reached { element: true, ..list });
             }
             (Some(map), Step::Bracket(key)) if map.label() == Label::Map => {
@@ -130,23 +150,25 @@ impl<'a> Binder<'a> {
 
     /// Whether the value of a parameter can be what its name leads to.
     fn is_value(&self, reached: Reached<'_>) -> Result<(), String> {
-        let name = reached.field.json_name();
+        let (name, place) = (reached.field.json_name(), self.origin.place());
         match (reached.label(), reached.takes_text(self.schema)) {
-            (Label::Map, _) => Err(self.in_brackets("a map cannot be given in the query", &format!("{name}[key]=1"))),
+            (Label::Map, _) => {
+                Err(self.in_brackets(&format!("a map cannot be given in {place}"), &format!("{name}[key]=1")))
+            }
             (_, true) => Ok(()),
             (Label::Repeated, false) => {
                 let example = format!("{name}[0].a=1");
-                Err(self.in_brackets("a repeated message cannot be given in the query", &example))
+                Err(self.in_brackets(&format!("a repeated message cannot be given in {place}"), &example))
             }
             (Label::Singular, false) => {
-                Err("a message cannot be given in the query, only its fields (as in \"a.b=1\")".into())
+                Err(format!("a message cannot be given in {place}, only its fields (as in \"a.b=1\")"))
             }
         }
     }
 
     fn no_fields(&self, reached: Reached<'_>) -> String {
         let name = reached.field.json_name();
-        let what = format!("{name:?} has no fields that a query parameter could set");
+        let what = format!("{name:?} has no fields that a {} could set", self.origin.noun());
         match reached.label() {
             Label::Map => self.in_brackets(&what, &format!("{name}[key]=1")),
             Label::Repeated if !reached.takes_text(self.schema) => self.in_brackets(&what, &format!("{name}[0].a=1")),
@@ -172,18 +194,18 @@ impl<'a> Binder<'a> {
         let names = message.fields.iter().flat_map(|field| [field.json_name(), field.name()]);
         let close = if matches!(step, Step::Bracket(_)) { "]" } else { "" };
         match closest(text, names) {
-            Some(near) => format!("unknown query parameter (did you mean \"{before}{near}{close}\"?)"),
-            None => "unknown query parameter".into(),
+            Some(near) => format!("unknown {} (did you mean \"{before}{near}{close}\"?)", self.origin.noun()),
+            None => format!("unknown {}", self.origin.noun()),
         }
     }
 }
 
 /// An element's place, counted from 0.
-fn place_of(text: &str, list: &Field) -> Result<u16, String> {
+fn place_of(text: &str, list: &Field, origin: Origin) -> Result<u16, String> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(place) if is_number && place < MOST_ELEMENTS => Ok(place),
-        _ if is_number => Err(format!("at most {MOST_ELEMENTS} elements can be given in the query")),
+        _ if is_number => Err(format!("at most {MOST_ELEMENTS} elements can be given in {}", origin.place())),
         _ => Err(format!("an element needs its place, as in \"{}[0]\"", list.json_name())),
     }
 }

@@ -2,7 +2,7 @@
 
 use prost_reflect::DescriptorPool;
 use protox::Compiler;
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
 use crate::catalog::{MessageId, Schema};
 
@@ -20,6 +20,29 @@ impl FileResolver for InMemory {
             _ => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+struct Given<'a>(&'a str);
+
+impl FileResolver for Given<'_> {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match name {
+            "given.proto" => File::from_source(name, self.0),
+            _ => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+/// The tables of a file with this text; what it imports is in the folder of the project's files.
+pub(super) fn schema_of(text: &'static str) -> Schema {
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Given(text));
+    resolver.add(IncludeFileResolver::new(concat!(env!("CARGO_MANIFEST_DIR"), "/protos").into()));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).open_file("given.proto").expect("the file compiles");
+    let pool = DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).expect("a valid set");
+    Schema::build(&pool).expect("builds")
 }
 
 /// The tables of both files.

@@ -8,12 +8,15 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::ReadOptions;
-use super::binding::Binder;
-use super::fault::{BadInput, Outcome};
+use super::binding::{Binder, shown};
+use super::fault::{BadInput, Fault, Outcome};
+use super::http_body::RawSlot;
 use super::json_read::{JsonReader, Used, complete, read_whole};
 use super::leaf::{Leaf, Woven};
-use crate::catalog::{Binding, Body, Message, MessageId, Schema};
+use super::mask_paths::mask_paths;
+use crate::catalog::{Binding, Body, Label, Message, MessageId, Schema};
 use crate::status::FieldViolation;
+use crate::wire::put_bytes;
 
 /// What path and query of a REST call bind, each value encoded already: to be woven into its message, or into any number
 /// of them.
@@ -41,6 +44,20 @@ pub fn bind<'a>(
     query: Option<&'a str>,
     options: &'a ReadOptions<'a>,
 ) -> Result<Bound<'a>, BadInput> {
+    let mut binder = path_and_query(schema, input, binding, variables, query, options);
+    binder.settle();
+    Bound::of(binder)
+}
+
+/// What path and query bind, as it stands.
+pub(super) fn path_and_query<'a>(
+    schema: &'a Schema,
+    input: MessageId,
+    binding: &'a Binding,
+    variables: &[(usize, Cow<'_, str>)],
+    query: Option<&'a str>,
+    options: &'a ReadOptions<'a>,
+) -> Binder<'a> {
     let body_field = if let Body::Field(index) = binding.body { Some(index) } else { None };
     let mut binder = Binder::new(schema, options, input, body_field);
     for (index, value) in variables {
@@ -49,13 +66,7 @@ pub fn bind<'a>(
         }
     }
     binder.query(query.unwrap_or_default(), binding.body != Body::All);
-    binder.settle();
-    let Binder { leaves, payloads, keys, violations, .. } = binder;
-    if violations.is_empty() {
-        Ok(Bound { leaves, payloads, keys: keys.ranges })
-    } else {
-        Err(BadInput::of(violations))
-    }
+    binder
 }
 
 /// Makes the request message of a REST call, appended to `out`: [`bind`] and [`Bound::weave`] in one.
@@ -78,7 +89,90 @@ pub fn weave(
 
 // === impl Bound ===
 
+impl<'a> Bound<'a> {
+    pub(super) fn of(binder: Binder<'a>) -> Result<Bound<'a>, BadInput> {
+        let Binder { leaves, payloads, keys, violations, .. } = binder;
+        if violations.is_empty() {
+            Ok(Bound { leaves, payloads, keys: keys.ranges })
+        } else {
+            Err(BadInput::of(violations))
+        }
+    }
+}
+
 impl Bound<'_> {
+    fn woven(&self) -> Woven<'_> {
+        Woven { leaves: &self.leaves, level: 0, payloads: &self.payloads, keys: &self.keys }
+    }
+
+    /// Appends a message of what is bound and of `length` bytes of raw content, which are to follow: they are not copied.
+    /// A content type that is bound already stays.
+    ///
+    /// Errors: what the content fills is bound already, or something is missing. `out` then holds whatever had been written
+    /// so far.
+    pub fn weave_raw(
+        &self,
+        schema: &Schema,
+        input: MessageId,
+        slot: &RawSlot,
+        content_type: Option<&str>,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadInput> {
+        let has = |path: &[u16]| self.leaves.iter().any(|leaf| *leaf.path == *path);
+        if let Some(leaf) = self.leaves.iter().find(|leaf| slot.path.starts_with(&leaf.path)) {
+            return Err(BadInput::of(vec![FieldViolation {
+                field: shown(&leaf.name),
+                description: "is what the body holds, and is given beside it as well".into(),
+            }]));
+        }
+        let woven = self.woven();
+        let message = schema.message(input);
+        complete(message, |index| slot.path.first() == Some(&index) || woven.under(index).is_some())
+            .and_then(|()| woven.emit(schema, message, out, |_| false))
+            .map_err(|fault| fault.in_text(b""))?;
+        let bound = slot.content_type.as_deref().is_some_and(has);
+        slot.put_head(content_type.filter(|_| !bound), length, out);
+        Ok(())
+    }
+
+    /// Appends the field mask of a PATCH with the paths of what its body has, unless path, query or body say themselves what
+    /// is meant. The message of both is in `out` already.
+    ///
+    /// Errors: the body's paths are too long altogether.
+    pub fn fill_mask(
+        &self,
+        schema: &Schema,
+        input: MessageId,
+        binding: &Binding,
+        body: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadInput> {
+        let message = schema.message(input);
+        let Some((index, mask)) = binding.mask.and_then(|index| Some((index, message.field(index)?))) else {
+            return Ok(());
+        };
+        let body = body.filter(|body| !body.trim_ascii().is_empty());
+        let (Some(body), false) = (body, self.leaves.iter().any(|leaf| leaf.path.first() == Some(&index))) else {
+            return Ok(());
+        };
+        let (object, unless) = match binding.body {
+            Body::Field(at) => (message.field(at).filter(|field| field.label == Label::Singular), None),
+            Body::All | Body::None => (None, Some(index)),
+        };
+        let object = match (object, unless) {
+            (Some(field), _) => field.kind.message(),
+            (None, Some(_)) => Some(input),
+            (None, None) => None,
+        };
+        let Some(object) = object else { return Ok(()) };
+        let paths = mask_paths(schema, object, body, unless).map_err(|bad| Box::<Fault>::from(bad).in_text(body))?;
+        if let Some(paths) = paths.filter(|paths| !paths.is_empty()) {
+            put_bytes(out, mask.number, &paths);
+        }
+        Ok(())
+    }
+
     /// Whether path and query bind nothing at all.
     pub fn is_empty(&self) -> bool {
         self.leaves.is_empty()
@@ -106,7 +200,7 @@ impl Bound<'_> {
         options: &ReadOptions<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), BadInput> {
-        let woven = Woven { leaves: &self.leaves, level: 0, payloads: &self.payloads, keys: &self.keys };
+        let woven = self.woven();
         let body = body.filter(|body| !body.trim_ascii().is_empty());
         out.reserve(body.map_or(0, <[u8]>::len) + self.payloads.len() + 16);
         with_body(schema, input, rule, &woven, body, options, out)

@@ -10,7 +10,7 @@ use super::dialects::{BIDI, Dialect, SERVER, UNARY, frames};
 use super::support::{Edge, PATIENCE, Transport, h2_request, protos, send_all, until};
 
 fn copy_protos(to: &Path) {
-    for name in ["helloworld.proto", "echo.proto", "route_guide.proto", "bookstore.proto"] {
+    for name in ["helloworld.proto", "echo.proto", "route_guide.proto", "bookstore.proto", "files.proto"] {
         std::fs::copy(protos().join(name), to.join(name)).expect("a copy");
     }
 }

@@ -273,7 +273,7 @@ clusters:
 catalogs:
   - name: demo
     proto_paths: [{}]
-    protos: [helloworld.proto, echo.proto, route_guide.proto, bookstore.proto]
+    protos: [helloworld.proto, echo.proto, route_guide.proto, bookstore.proto, files.proto]
     cluster: demo
     rules:
       - selector: grpc.examples.echo.Echo.ClientStreamingEcho

@@ -101,7 +101,7 @@ async fn before(upstream: &str, settings: &str) -> Edge {
 /// The same with other rules for requests.
 async fn by(request: &str, upstream: &str, settings: &str) -> Edge {
     let folder = TempDir::new().expect("a folder");
-    for name in ["route_guide.proto", "bookstore.proto"] {
+    for name in ["route_guide.proto", "bookstore.proto", "files.proto"] {
         std::fs::copy(protos().join(name), folder.path().join(name)).expect("a copy");
     }
     let greeter = std::fs::read_to_string(protos().join("helloworld.proto")).expect("a file");

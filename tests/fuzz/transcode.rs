@@ -16,10 +16,10 @@ use transom::catalog::{
     Verb, load,
 };
 use transom::transcode::{
-    Bound, GuardOptions, PrintOptions, ReadOptions, Rule, UnknownAny, bind, guard as check, json_to_wire as read_json,
-    weave as weave_call, wire_to_json as print_wire, wire_to_json_field,
+    Bound, Form, FormPart, GuardOptions, PrintOptions, ReadOptions, Rule, UnknownAny, bind, bind_form, guard as check,
+    json_to_wire as read_json, weave as weave_call, wire_to_json as print_wire, wire_to_json_field,
 };
-use transom::wire::{JsonScanner, JsonStream, Scan};
+use transom::wire::{JsonScanner, JsonStream, MultipartEvent, MultipartReader, PartHead, Scan};
 
 use crate::dynamic::{Both, Oddities, ours_is_stricter, ours_is_wider, ours_looks_closer, parse, same, same_json};
 
@@ -330,6 +330,10 @@ pub fn weave(data: &[u8]) {
             variables: [FieldPath([index("author"), 0].into()), FieldPath([index("pageCount")].into())].into(),
             body: rule,
             response_body: None,
+            raw_request: None,
+            raw_answer: None,
+            takes_form: rule != Body::None,
+            mask: Some(index("mask")).filter(|_| rule != Body::None),
             place: Place::default(),
         };
         let variables: Vec<_> = (0..2).map(|at| (at, Cow::Borrowed(&*value))).collect();
@@ -346,6 +350,10 @@ pub fn weave(data: &[u8]) {
                 assert!(woven.is_err() || again == wire);
             }
         }
+        form(&binding, variables, query, body, Form::Encoded(body));
+        let read = parts(body);
+        let shown: Vec<FormPart<'_>> = read.iter().map(|(head, content)| part(head, content)).collect();
+        form(&binding, variables, query, body, Form::Parts(&shown));
         if woven.is_ok() {
             let printed = print(both, &wire, &PrintOptions::default());
             // A query may write a mask in proto spelling, which has more forms than camel case can show.
@@ -355,4 +363,39 @@ pub fn weave(data: &[u8]) {
             );
         }
     }
+}
+
+/// A REST call with a form, and the mask of a PATCH with the same body. It never panics, and what it makes is well-formed.
+fn form(binding: &Binding, variables: &[(usize, Cow<'_, str>)], query: Option<&str>, body: &[u8], form: Form<'_>) {
+    let (both, options) = (message_type(0), ReadOptions { query_brackets: true, ..ReadOptions::default() });
+    let mut wire = Vec::new();
+    let Ok(bound) = bind_form(schema(), both.id, binding, variables, query, form, None, &options) else { return };
+    if bound.weave(schema(), both.id, binding.body, None, &options, &mut wire).is_err() {
+        return;
+    }
+    let checked = check(schema(), both.id, &wire, &GuardOptions::default());
+    assert!(checked.is_ok(), "{checked:?}: {form:?}");
+    if bound.fill_mask(schema(), both.id, binding, Some(body), &mut wire).is_ok() {
+        assert!(check(schema(), both.id, &wire, &GuardOptions::default()).is_ok());
+    }
+}
+
+/// The parts of a form with the boundary `b`, as far as it can be read.
+fn parts(body: &[u8]) -> Vec<(PartHead, Vec<u8>)> {
+    let (mut reader, mut parts) = (MultipartReader::new(b"b"), Vec::<(PartHead, Vec<u8>)>::new());
+    reader.push(body);
+    while let Ok(event) = reader.next() {
+        match event {
+            MultipartEvent::Part(head) => parts.push((head, Vec::new())),
+            MultipartEvent::Data(data) => parts.last_mut().expect("a part").1.extend_from_slice(&data),
+            MultipartEvent::PartEnd => {}
+            MultipartEvent::End | MultipartEvent::More => break,
+        }
+    }
+    parts
+}
+
+fn part<'a>(head: &'a PartHead, content: &'a [u8]) -> FormPart<'a> {
+    let (filename, content_type) = (head.filename.as_deref(), head.content_type.as_deref());
+    FormPart { name: &head.name, filename, content_type, content }
 }

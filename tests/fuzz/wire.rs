@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use transom::status::Status;
 use transom::wire::{
-    BadPacked, Encoding, FrameReader, FrameScanner, TextDecoder, Unpacked, Unpacker, decode_bin, decode_message,
-    encode_bin, encode_message, format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout,
+    BadMultipart, BadPacked, Encoding, FrameReader, FrameScanner, MultipartEvent, MultipartReader, PartHead,
+    TextDecoder, Unpacked, Unpacker, decode_bin, decode_message, encode_bin, encode_message, format_grpc_timeout,
+    parse_connect_timeout, parse_grpc_timeout,
 };
 
 const LIMIT: usize = 1 << 16;
@@ -126,4 +127,35 @@ fn in_pieces(encoding: Encoding, packed: &[u8], size: usize) -> Option<Vec<u8>> 
             return None;
         }
     }
+}
+
+/// Multipart forms: the same parts and the same fault however the body is cut, and no byte that is not in it.
+pub fn multipart(data: &[u8]) {
+    let whole = read_form(data, data.len().max(1));
+    for size in [1, 2, 7, 64] {
+        assert_eq!(read_form(data, size), whole, "pieces of {size}");
+    }
+    let content: usize = whole.0.iter().map(|(_, content)| content.len()).sum();
+    assert!(content <= data.len());
+}
+
+type FormRead = (Vec<(PartHead, Vec<u8>)>, Result<(), BadMultipart>);
+
+fn read_form(data: &[u8], size: usize) -> FormRead {
+    let (mut reader, mut parts) = (MultipartReader::new(b"b"), Vec::<(PartHead, Vec<u8>)>::new());
+    for chunk in data.chunks(size) {
+        reader.push(chunk);
+        loop {
+            match reader.next() {
+                Ok(MultipartEvent::Part(head)) => parts.push((head, Vec::new())),
+                Ok(MultipartEvent::Data(data)) => parts.last_mut().expect("a part").1.extend_from_slice(&data),
+                Ok(MultipartEvent::PartEnd) => {}
+                Ok(MultipartEvent::End | MultipartEvent::More) => break,
+                // what was handed out of a part before its fault depends on the pieces
+                Err(bad) => return (parts.into_iter().map(|(head, _)| (head, Vec::new())).collect(), Err(bad)),
+            }
+        }
+    }
+    let end = reader.finish();
+    (parts, end)
 }

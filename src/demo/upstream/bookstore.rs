@@ -173,7 +173,7 @@ async fn get_content(call: &mut Call) -> Outcome {
     if file.is_none_or(|file| file == "404" || file.starts_with("404/")) {
         return Err(not_found("FILE_NOT_FOUND", "bookstore.v1.File", &path).into());
     }
-    let data = format!("contents of {path}\n").into_bytes();
+    let data = format!("contents of {path}\n").into();
     call.send(&HttpBody { content_type: "text/plain".into(), data }).await
 }
 

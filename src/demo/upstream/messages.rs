@@ -419,7 +419,60 @@ pub mod bookstore_v1 {
     pub struct HttpBody {
         #[prost(string, tag = "1")]
         pub content_type: String,
-        #[prost(bytes = "vec", tag = "2")]
-        pub data: Vec<u8>,
+        #[prost(bytes = "bytes", tag = "2")]
+        pub data: bytes::Bytes,
+    }
+}
+
+/// `protos/files.proto`.
+pub mod files {
+    use super::bookstore_v1::HttpBody;
+
+    /// `files.v1.UploadRequest`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct UploadRequest {
+        #[prost(string, tag = "1")]
+        pub path: String,
+        #[prost(message, optional, tag = "2")]
+        pub content: Option<HttpBody>,
+        #[prost(string, tag = "3")]
+        pub filename: String,
+        #[prost(string, tag = "4")]
+        pub note: String,
+    }
+
+    /// `files.v1.File`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct File {
+        #[prost(string, tag = "1")]
+        pub path: String,
+        #[prost(string, tag = "2")]
+        pub content_type: String,
+        #[prost(int64, tag = "3")]
+        pub size: i64,
+        #[prost(fixed32, tag = "4")]
+        pub crc: u32,
+        #[prost(string, tag = "5")]
+        pub filename: String,
+        #[prost(string, tag = "6")]
+        pub note: String,
+        #[prost(int64, tag = "7")]
+        pub messages: i64,
+    }
+
+    /// `files.v1.DownloadRequest`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct DownloadRequest {
+        #[prost(string, tag = "1")]
+        pub path: String,
+    }
+
+    /// `files.v1.DownloadResponse`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct DownloadResponse {
+        #[prost(message, optional, tag = "1")]
+        pub file: Option<File>,
+        #[prost(message, optional, tag = "2")]
+        pub content: Option<HttpBody>,
     }
 }

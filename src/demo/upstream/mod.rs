@@ -1,6 +1,6 @@
 //! A gRPC server on the `h2` crate alone: what `transom demo` puts behind the edge, and what the tests drive.
 //!
-//! It serves `helloworld.Greeter`, `grpc.examples.echo.Echo`, `routeguide.RouteGuide` and `bookstore.v1.Bookstore`;
+//! It serves `helloworld.Greeter`, `grpc.examples.echo.Echo`, `routeguide.RouteGuide`, `bookstore.v1.Bookstore` and `files.v1.Files`;
 //! their contracts stand in the comments of `protos/*.proto`. It is also a small example of what a gRPC server has
 //! to do: deadlines, flow control both ways, cancellation, compression, trailers-only answers, error details.
 //!
@@ -17,7 +17,7 @@
 //! | `server` | sockets, HTTP/2 connections, which method a path names, counters |
 //! | `call` | one call: messages in, messages out, its end |
 //! | `levers` | what a caller may ask of a call by metadata, see below |
-//! | `greeter`, `echo`, `route_guide`, `bookstore` | the services |
+//! | `greeter`, `echo`, `route_guide`, `bookstore`, `files` | the services |
 //! | `shelves`, `features` | their data |
 //! | `messages` | the messages of `protos/*.proto` |
 //!
@@ -54,6 +54,7 @@ mod bookstore;
 mod call;
 mod echo;
 mod features;
+mod files;
 mod greeter;
 mod levers;
 mod messages;
@@ -61,5 +62,5 @@ mod route_guide;
 mod server;
 mod shelves;
 
-pub use messages::{bookstore_v1, echo as echo_v1, helloworld, routeguide};
+pub use messages::{bookstore_v1, echo as echo_v1, files as files_v1, helloworld, routeguide};
 pub use server::{Counts, Running, Upstream};

@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::call::{Call, Outcome, Stop};
+use super::files::Files;
 use super::levers::{CutKind, Levers, timeout};
 use super::shelves::Shelves;
-use super::{bookstore, echo, greeter, route_guide};
+use super::{bookstore, echo, files, greeter, route_guide};
 use crate::status::{Code, Status};
 
 /// The server before it runs; the fields are its limits.
@@ -62,6 +63,7 @@ struct Shared {
     limits: Upstream,
     counts: Arc<Counts>,
     shelves: Arc<Shelves>,
+    files: Arc<Files>,
 }
 
 /// How a call reaches the connection it came by.
@@ -94,7 +96,8 @@ impl Upstream {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let counts = Arc::new(Counts::default());
-        let shared = Arc::new(Shared { limits: self, counts: counts.clone(), shelves: Arc::new(Shelves::seeded()) });
+        let (shelves, files) = (Arc::new(Shelves::seeded()), Arc::new(Files::default()));
+        let shared = Arc::new(Shared { limits: self, counts: counts.clone(), shelves, files });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("demo-upstream".into()).spawn(move || {
@@ -277,6 +280,10 @@ async fn dispatch(call: &mut Call, shared: &Shared) -> Outcome {
         ("routeguide.RouteGuide", "RecordRoute") => route_guide::record_route(call).await,
         ("routeguide.RouteGuide", "RouteChat") => route_guide::route_chat(call).await,
         ("bookstore.v1.Bookstore", method) => match bookstore::dispatch(method, call, &shared.shelves).await {
+            Some(outcome) => outcome,
+            None => Err(unknown(&path).into()),
+        },
+        ("files.v1.Files", method) => match files::dispatch(method, call, &shared.files).await {
             Some(outcome) => outcome,
             None => Err(unknown(&path).into()),
         },

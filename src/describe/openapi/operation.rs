@@ -18,9 +18,6 @@ pub(super) struct Operation<'a> {
     pub id: String,
 }
 
-/// The message that is a body as it is.
-const HTTP_BODY: &str = "google.api.HttpBody";
-
 /// The operation of a binding.
 pub(super) fn operation<'a>(
     of: &Operation<'a>,
@@ -42,7 +39,7 @@ pub(super) fn operation<'a>(
     if let Some(body) = request_body(of, binding, components) {
         made.insert("requestBody".into(), body);
     }
-    let mut answer = answer(of, binding.response_body, components);
+    let mut answer = answer(of, binding.response_body, binding.raw_answer.is_some(), components);
     let mut responses = Map::new();
     let success = of.method.settings.rest.success;
     if success == 204 {
@@ -66,7 +63,8 @@ pub(super) fn call<'a>(of: &Operation<'a>, components: &mut Components<'a>) -> V
     let mut made = of.begun();
     let message = components.message(of.spot(Way::In), of.method.input, &[]);
     made.insert("requestBody".into(), json!({"content": request_content(of.method.kind, message)}));
-    let answer = answer(of, None, components);
+    // a method's own path knows no raw bodies
+    let answer = answer(of, None, false, components);
     // unary methods are Connect's, the others REST's
     let errors = if of.method.kind == StreamKind::Unary { "ConnectError" } else { "Error" };
     let errors = format!("#/components/responses/{errors}");
@@ -220,11 +218,11 @@ fn request_body<'a>(of: &Operation<'a>, binding: &'a Binding, components: &mut C
     let input = of.catalog.schema.message(of.method.input);
     let bound: Vec<&[u16]> = binding.variables.iter().map(|variable| &*variable.0).collect();
     let mut body = Map::new();
-    let (is_raw, schema, is_due) = match binding.body {
+    let (schema, is_due) = match binding.body {
         Body::None => return None,
         Body::All => {
             let schema = components.message(spot, of.method.input, &bound);
-            (*input.name == *HTTP_BODY, schema, components.requires_some(spot, of.method.input, &bound))
+            (schema, components.requires_some(spot, of.method.input, &bound))
         }
         Body::Field(index) => {
             let below: Vec<&[u16]> = bound.iter().filter_map(|path| path.strip_prefix(&[index])).collect();
@@ -233,13 +231,12 @@ fn request_body<'a>(of: &Operation<'a>, binding: &'a Binding, components: &mut C
             if !comment.is_empty() {
                 body.insert("description".into(), json!(comment));
             }
-            let held = field.kind.message().map(|id| of.catalog.schema.message(id));
-            let is_raw = held.is_some_and(|held| *held.name == *HTTP_BODY);
             let schema = components.field(spot, input, index, &below);
-            (is_raw, schema, components.is_required(spot, input, index))
+            (schema, components.is_required(spot, input, index))
         }
     };
-    let content = if is_raw { json!({"*/*": {}}) } else { request_content(of.method.kind, schema) };
+    let content =
+        if binding.raw_request.is_some() { json!({"*/*": {}}) } else { request_content(of.method.kind, schema) };
     body.insert("content".into(), content);
     if is_due {
         body.insert("required".into(), json!(true));
@@ -259,14 +256,10 @@ fn request_content(kind: StreamKind, message: Value) -> Value {
 }
 
 /// The answer when all goes well.
-fn answer<'a>(of: &Operation<'a>, only: Option<u16>, components: &mut Components<'a>) -> Value {
+fn answer<'a>(of: &Operation<'a>, only: Option<u16>, is_raw: bool, components: &mut Components<'a>) -> Value {
     let spot = of.spot(Way::Out);
     let output = of.catalog.schema.message(of.method.output);
-    let held = match only.and_then(|index| output.field(index)) {
-        Some(field) => field.kind.message().map(|id| of.catalog.schema.message(id)),
-        None => Some(output),
-    };
-    if held.is_some_and(|held| *held.name == *HTTP_BODY) {
+    if is_raw {
         return json!({"description": "The content itself.", "content": {"*/*": {}}});
     }
     let schema = match only {

@@ -59,6 +59,10 @@ fn binding(verb: &str, template: &str, line: u32) -> Binding {
         template,
         body: Body::None,
         response_body: None,
+        raw_request: None,
+        raw_answer: None,
+        takes_form: false,
+        mask: None,
         place: Place::new("a.proto", line + 1, 3),
     }
 }

@@ -26,6 +26,10 @@ fn rule(schema: &Schema, variables: &[&str], body: &str) -> Binding {
             field => Body::Field(book.field_by_name(field).expect(field).0),
         },
         response_body: None,
+        raw_request: None,
+        raw_answer: None,
+        takes_form: false,
+        mask: book.field_by_name("mask").map(|(index, _)| index),
         place: Place::default(),
     }
 }
@@ -378,4 +382,87 @@ fn values_that_do_not_fit_are_told_what_would() {
     );
     let told = call_with(&[], "color=BLUE", "", "", short).expect_err("refused");
     assert!(told.message.contains("(allowed: NONE, RED, GREEN, "), "{told}");
+}
+
+/// The mask that a PATCH gets: paths in a row.
+fn mask(query: &str, body_rule: &str, body: &str) -> String {
+    let schema = schema();
+    let binding = rule(&schema, &[], body_rule);
+    let (options, book) = (ReadOptions::default(), id(&schema, "t.Book"));
+    let (mut wire, mut json) = (Vec::new(), Vec::new());
+    let bound = bind(&schema, book, &binding, &[], Some(query), &options).expect("binds");
+    bound.weave(&schema, book, binding.body, Some(body.as_bytes()), &options, &mut wire).expect(body);
+    bound.fill_mask(&schema, book, &binding, Some(body.as_bytes()), &mut wire).expect(body);
+    wire_to_json(&schema, book, &wire, &PrintOptions::default(), &mut json).expect("prints");
+    let printed: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    printed["mask"].as_str().unwrap_or("none").to_owned()
+}
+
+#[test]
+fn the_mask_of_a_patch_names_what_its_body_says_something_about() {
+    for (body_rule, body, expected) in [
+        ("author", r#"{"name": "n", "teacher": {"born": 7, "teacher": {}}}"#, "name,teacher.born,teacher.teacher"),
+        ("author", r#"{"teacher": {"teacher": {"name": "x"}}, "name": null}"#, "teacher.teacher.name,name"),
+        ("author", "{}", "none"),
+        ("author", " ", "none"),
+        (
+            "*",
+            r#"{"pageCount": "5", "tags": ["a"], "made": null, "author": {"name": ""}}"#,
+            "pageCount,tags,made,author.name",
+        ),
+        ("*", r#"{"title": "t", "spent": "1s", "count": 3}"#, "title,spent,count"),
+        ("*", r#"{"mask": "title", "tags": []}"#, "title"),
+        ("*", r#"{"mask": null, "tags": []}"#, "none"),
+        ("tags", r#"["a"]"#, "none"),
+        ("title", r#""a""#, "none"),
+    ] {
+        assert_eq!(mask("", body_rule, body), expected, "{body_rule}: {body}");
+    }
+    assert_eq!(mask("mask=a,b", "author", r#"{"name": "n"}"#), "a,b");
+}
+
+#[test]
+fn the_mask_of_a_deep_body_is_bounded() {
+    let schema = schema();
+    let (book, options) = (id(&schema, "t.Book"), ReadOptions::default());
+    let binding = rule(&schema, &[], "*");
+    let deep = |inner: &str| format!("{}{inner}{}", r#"{"teacher":"#.repeat(98), "}".repeat(98));
+    let members = deep(r#"{"name":"","born":0}"#);
+    let body = format!("{{\"author\":{members}}}");
+    let bound = bind(&schema, book, &binding, &[], None, &options).expect("binds");
+    let mut out = Vec::new();
+    bound.fill_mask(&schema, book, &binding, Some(body.as_bytes()), &mut out).expect("short enough");
+    assert!(out.len() < 2000);
+    // as no message could have it, but a text can: the same member over and over, deep down
+    let body = format!("{{\"author\":{}}}", deep(&format!("{{{}}}", vec![r#""name":"""#; 20_000].join(","))));
+    let error = bound.fill_mask(&schema, book, &binding, Some(body.as_bytes()), &mut Vec::new()).unwrap_err();
+    assert!(error.message.contains("too long for a field mask"), "{error}");
+}
+
+#[test]
+fn content_is_woven_with_path_and_query_and_stands_at_the_end() {
+    let schema = crate::transcode::tests::schema_of(
+        r#"syntax = "proto2"; package t; import "google/api/httpbody.proto";
+        message Put { required string path = 1; optional google.api.HttpBody body = 2; optional int32 mode = 3; }"#,
+    );
+    let input = schema.find("t.Put").unwrap();
+    let raw = |leaf: &[(&[u16], &str)]| {
+        let binding = Binding {
+            variables: leaf.iter().map(|(path, _)| FieldPath((*path).into())).collect(),
+            body: Body::Field(1),
+            ..rule(&super::super::tests::schema(), &[], "")
+        };
+        let values: Vec<_> = leaf.iter().enumerate().map(|(i, (_, text))| (i, Cow::Borrowed(*text))).collect();
+        let options = ReadOptions::default();
+        let bound = bind(&schema, input, &binding, &values, Some("mode=3"), &options).map_err(|bad| bad.message)?;
+        let slot = RawSlot::of_rule(&schema, input, crate::catalog::RawBody::Field(1)).unwrap();
+        let mut out = Vec::new();
+        bound.weave_raw(&schema, input, &slot, Some("t/x"), 4, &mut out).map_err(|bad| bad.message).map(|()| out)
+    };
+    assert_eq!(raw(&[(&[0], "p")]), Ok(b"\x0a\x01p\x18\x03\x12\x0b\x0a\x03t/x\x12\x04".to_vec()));
+    // a content type that the path says counts
+    let bound = raw(&[(&[0], "p"), (&[1, 0], "a")]);
+    assert_eq!(bound, Ok(b"\x0a\x01p\x12\x03\x0a\x01a\x18\x03\x12\x06\x12\x04".to_vec()));
+    assert!(raw(&[(&[0], "p"), (&[1, 1], "aa")]).unwrap_err().contains("is what the body holds"));
+    assert_eq!(raw(&[]), Err("path: is required".into()));
 }

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+import zlib
 
 from google.rpc import error_details_pb2, status_pb2
 
@@ -218,15 +219,78 @@ class Suite:
         equal(self.get(f"/v1/shelves/3/books/{identity}").status, 404)
 
     def rest_file(self) -> None:
-        answer = self.get("/v1/files/covers/2026/moby-dick.txt/content")
+        answer = self.ok(self.get("/v1/files/covers/2026/moby-dick.txt/content"), "text/plain")
         wanted = b"contents of files/covers/2026/moby-dick.txt\n"
-        if answer.headers.get("content-type", "").startswith(JSON):
-            # google.api.HttpBody as any other message, as long as the edge does not send its data as the body
-            file = self.ok(answer).json()
-            equal((file["contentType"], base64.b64decode(file["data"])), ("text/plain", wanted))
-        else:
-            equal(self.ok(answer, "text/plain").body, wanted)
+        equal((answer.body, answer.headers["content-length"]), (wanted, str(len(wanted))))
         equal(self.get("/v1/files/404/content").status, 404)
+
+    def tool(self, *arguments: str) -> tuple:
+        """curl as people use it: what it writes, its exit code and the HTTP status."""
+        command = ["curl", "--silent", "--show-error", "--max-time", "20", *self.flags, "-w", "%{stderr}%{http_code}"]
+        done = subprocess.run([*command, *arguments], capture_output=True, timeout=30, check=False)
+        return done.stdout, done.returncode, done.stderr.decode()
+
+    def rest_upload_and_download(self) -> None:
+        content = bytes(range(256)) * 1200
+        path = f"{self.base}/files/curl/{uuid.uuid4().hex}"
+        with tempfile.TemporaryDirectory() as folder:
+            file, copy = os.path.join(folder, "photo one.png"), os.path.join(folder, "copy")
+            with open(file, "wb") as out:
+                out.write(content)
+            body, code, status = self.tool("-T", file, "-H", "content-type: image/png", path)
+            equal((code, status), (0, "200"), body)
+            stored = json.loads(body)
+            equal((stored["size"], stored["contentType"], stored["crc"]), (str(len(content)), "image/png", zlib.crc32(content)))
+            body, code, status = self.tool("-o", copy, "-D", "-", path)
+            equal((code, status, open(copy, "rb").read() == content), (0, "200", True))
+            true(b"content-type: image/png" in body.lower(), body)
+            body, code, status = self.tool("-r", "1000-1099", path)
+            equal((body, code, status), (content[1000:1100], 0, "206"))
+            body, code, status = self.tool("-r", "-10", path)
+            equal((body, code, status), (content[-10:], 0, "206"))
+            # what is there already is not asked for again
+            with open(copy, "wb") as out:
+                out.write(content[:100_000])
+            _, code, status = self.tool("-C", "-", "-o", copy, path)
+            equal((code, status, open(copy, "rb").read() == content), (0, "206", True))
+            equal(self.tool("-r", "999999999-", path)[1:], (0, "416"))
+            # from a pipe, chunked
+            piped = subprocess.run(
+                ["curl", "--silent", "--max-time", "20", *self.flags, "-T", "-", path], input=content, capture_output=True, timeout=30, check=False
+            )
+            equal(json.loads(piped.stdout)["crc"], zlib.crc32(content))
+            body, code, status = self.tool(
+                "-F", "path=curl/form", "-F", "note=a \u00fc", "-F", f"content=@{file};type=image/png", f"{self.base}/files"
+            )
+            equal((code, status), (0, "200"), body)
+            stored = json.loads(body)
+            equal((stored["filename"], stored["note"], stored["contentType"]), ("photo one.png", "a \u00fc", "image/png"))
+            equal((stored["size"], stored["crc"]), (str(len(content)), zlib.crc32(content)))
+            equal(self.tool(f"{self.base}/files/curl/form")[0] == content, True)
+            body, code, status = self.tool("-F", f"content=<{file}", "-F", "path=x", "-F", "ntoe=y", f"{self.base}/notes")
+            equal((code, status), (0, "400"), body)
+            true("ntoe" in body.decode(), body)
+
+    def rest_cut_download(self) -> None:
+        command = ["-H", "x-demo-cut: 3 reset", "-H", "x-demo-interval-ms: 50", f"{self.base}/files/generated/1000000"]
+        body, code, status = self.tool(*command)
+        equal(status.split()[-1], "200")
+        true(code in (18, 56, 92), f"curl's exit code is {code}: the download looks whole")
+        true(0 < len(body) < 200_000, len(body))
+
+    def rest_form(self) -> None:
+        identity = f"f-{uuid.uuid4().hex}"
+        url = f"{self.base}/v1/shelves/1/books?book_id={identity}"
+        fields = ["--data-urlencode", "title=Pride & Prejudice, \u00fc", "-d", "authors=A", "-d", "authors=B", "-d", "genre=NOVEL"]
+        body, code, status = self.tool(*fields, "-d", "print.pages=3", "-d", "labels=", url)
+        equal((code, status), (0, "400"), body)
+        true("a map cannot be given in a form" in body.decode(), body)
+        body, code, status = self.tool(*fields, "-d", "print.pages=3", url)
+        equal((code, status), (0, "200"), body)
+        book = json.loads(body)
+        equal((book["title"], book["authors"], book["print"]["pages"]), ("Pride & Prejudice, \u00fc", ["A", "B"], 3))
+        equal(self.curl("DELETE", f"/v1/shelves/1/books/{identity}").status, 200)
+        equal(json.loads(self.tool("-d", '{"name": "joe"}', f"{self.base}/v1/greeter")[0]), {"message": "Hello joe"})
 
     def rest_errors(self) -> None:
         answer = self.get("/v1/shelves/1/books/404")
@@ -441,6 +505,9 @@ class Suite:
         ("REST: bindings", rest_bindings),
         ("REST: life of a book", rest_life_of_a_book),
         ("REST: a file as it is", rest_file),
+        ("REST: files up and down, ranges, forms", rest_upload_and_download),
+        ("REST: a download that is cut", rest_cut_download),
+        ("REST: an encoded form", rest_form),
         ("REST: errors with details", rest_errors),
         ("REST: every status code", rest_every_code),
         ("REST: refusals", rest_refusals),
