@@ -522,6 +522,36 @@ fn method_paths_servers_and_yaml_are_there_when_asked_for() {
 }
 
 #[test]
+fn title_servers_and_security_schemes_are_those_of_the_configuration() {
+    let folder = Folder::shop();
+    let config = "\
+catalogs: [{name: shop, proto_paths: [.], upstream: [\"h2c://127.0.0.1:1\"]}]
+openapi:
+  title: The shop
+  version: '1.4'
+  servers: https://api.example
+  security:
+    token: {type: bearer, format: JWT}
+    key: {type: api_key, in: header, name: x-api-key}
+";
+    std::fs::write(folder.0.path().join("transom.yaml"), config).unwrap();
+    let document = |arguments: &[&str]| -> Value {
+        let output = folder.transom(&[&["openapi", "transom.yaml"], arguments].concat());
+        serde_json::from_str(&shown(&output)).expect("JSON")
+    };
+    let told = document(&[]);
+    assert_eq!(told["info"], json!({"title": "The shop", "version": "1.4"}));
+    assert_eq!(told["servers"], json!([{"url": "https://api.example"}]));
+    assert_eq!(told["security"], json!([{"token": []}, {"key": []}]));
+    let schemes = json!({
+        "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    });
+    assert_eq!(told["components"]["securitySchemes"], schemes);
+    assert_eq!(document(&["--server", "https://b.example"])["servers"], json!([{"url": "https://b.example"}]));
+}
+
+#[test]
 fn what_openapi_cannot_say_is_listed() {
     let text = ODD.replace("/strange", "/v1/strange");
     let folder = Folder::with(&[("odd.proto", &text)]);

@@ -53,7 +53,10 @@ pub(super) fn run(flags: OpenapiFlags) -> ExitCode {
         Err(mistakes) => return report::refused(&mistakes),
     };
     report::warn(&complete.warnings);
-    let options = OpenapiOptions { servers: flags.server, methods: flags.include_methods };
+    let mut options = OpenapiOptions { methods: flags.include_methods, ..settled.openapi };
+    if !flags.server.is_empty() {
+        options.servers = flags.server;
+    }
     let notes = notes(&settled.catalogs, &complete.catalogs);
     let document = describe::openapi(&complete.catalogs, &complete.table, &notes, &options);
     match flags.format {

@@ -17,6 +17,7 @@ struct Described {
     tables: Arc<Tables>,
     /// What its catalogs were loaded from, to read comments in.
     sources: Vec<Source>,
+    options: OpenapiOptions,
     document: OnceLock<Value>,
     json: OnceLock<Bytes>,
     yaml: OnceLock<Bytes>,
@@ -24,11 +25,12 @@ struct Described {
 }
 
 /// The pages about a generation that is loaded from these sources.
-pub(super) fn about(sources: Vec<Source>) -> About<Tables> {
+pub(super) fn about(sources: Vec<Source>, options: OpenapiOptions) -> About<Tables> {
     Box::new(move |tables| -> Pages {
         let described = Described {
             tables,
             sources,
+            options,
             document: OnceLock::new(),
             json: OnceLock::new(),
             yaml: OnceLock::new(),
@@ -57,7 +59,7 @@ impl Described {
         self.document.get_or_init(|| {
             let catalogs = &self.tables.catalogs;
             let notes = notes(&self.sources, catalogs);
-            describe::openapi(catalogs, &self.tables.routes, &notes, &OpenapiOptions::default())
+            describe::openapi(catalogs, &self.tables.routes, &notes, &self.options)
         })
     }
 

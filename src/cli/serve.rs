@@ -61,7 +61,7 @@ fn generation(
     let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, known, cors, pages)?;
     let mut watch = settled.files;
     watch.extend(complete.watched);
-    Ok(Loaded { tables, watch, about: Some(operator::about(settled.catalogs)) })
+    Ok(Loaded { tables, watch, about: Some(operator::about(settled.catalogs, settled.openapi)) })
 }
 
 /// A worker's handler, with a pool of its own.

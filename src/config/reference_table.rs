@@ -115,6 +115,17 @@ pub(super) const KEYS: &[Key] = &[
     key("cors.credentials", "true | false", "false", "allow cookies; not with origin \"*\"").also(&["allow_credentials"]),
     key("cors.max_age", "duration", "2h", "how long a browser may keep a preflight's answer"),
 
+    key("openapi", "table", "", "what the OpenAPI document says beside what the catalogs do").also(&["swagger", "docs"]),
+    key("openapi.title", "text", "the services", "the title").also(&["name"]),
+    key("openapi.version", "text", "that of the packages", "the version of the API"),
+    key("openapi.servers", "one or a list of URLs", "where the document comes from", "under which callers reach the edge").also(&["server", "urls", "url"]),
+    key("openapi.security", "tables by name", "none", "what the services ask of callers, one of these: it is told, not checked").also(&["security_schemes", "auth", "authentication"]),
+    key("openapi.security.<name>.type", "bearer | basic | api_key | openid | mutual_tls", "", "how callers say who they are").also(&["kind", "scheme"]),
+    key("openapi.security.<name>.format", "text", "none", "of a bearer's token, as JWT").also(&["bearer_format"]),
+    key("openapi.security.<name>.in", "header | query | cookie", "header", "where an API key is").also(&["place", "location"]),
+    key("openapi.security.<name>.name", "NAME", "", "what an API key is called there").also(&["header", "parameter"]),
+    key("openapi.security.<name>.url", "URL", "", "of OpenID Connect's discovery document").also(&["open_id_connect_url"]),
+
     key("settings", "list of tables", "none", "limits, deadlines and JSON forms of methods; the narrower match wins").also(&["limits", "routes", "methods", "defaults"]),
     key("settings[].match", "* | pkg.Service/* | pkg.Service/Method", "", "which methods").also(&["selector", "method", "path", "route"]),
     key("settings[].max_request_message", "size", "4MiB", "one message of a request; 0: no limit").also(&["max_message", "max_message_size", "max_request", "max_request_size", "max_recv_message_size"]),

@@ -38,6 +38,7 @@ pub(super) fn settle(written: &Written, base: &Path, purpose: Purpose, told: &[S
         clusters,
         catalogs,
         cors: written.cors.as_ref().and_then(|cors| settling.cors(cors)),
+        openapi: written.openapi.clone(),
         files: settling.files,
     };
     (settled, settling.mistakes)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::catalog::Source;
+use crate::describe::OpenapiOptions;
 use crate::listen;
 use crate::policy::cors;
 use crate::upstream::ClusterSettings;
@@ -26,6 +27,8 @@ pub struct Settled {
     pub catalogs: Vec<Source>,
     /// `None`: no browser of another origin may call.
     pub cors: Option<cors::Settings>,
+    /// What the OpenAPI document says beside what the catalogs do.
+    pub openapi: OpenapiOptions,
     /// The files that were read, to watch for changes: the configuration and what TLS needs. The catalogs' own files
     /// are not among them.
     pub files: Vec<PathBuf>,

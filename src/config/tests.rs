@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::catalog::{BytesForm, Conflicts, EnumForm, MethodSettings, UnknownFields, Verb, Weave};
+use crate::describe::{KeyPlace, SecurityKind};
 
 /// A folder with what a configuration may name.
 fn folder() -> tempfile::TempDir {
@@ -309,6 +310,32 @@ catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
     ));
     assert_eq!(found.len(), 5, "{found:#?}");
     assert!(found.iter().any(|text| text.contains("did you mean NOT_FOUND?")), "{found:#?}");
+}
+
+#[test]
+fn what_openapi_says_beside_the_catalogs_is_read_with_its_mistakes() {
+    let dir = folder();
+    let text = "openapi:
+  title: Books
+  servers: https://api.example
+  security: {token: {type: bearer, format: JWT}, key: {type: api_key, in: query, name: key}}
+catalogs: [{name: a, proto_paths: protos, upstream: h2c://a}]
+";
+    let origin = Origin { file: None, flags: Flags::default(), purpose: Purpose::Serve };
+    let openapi = whole(origin.settle(text, "t.yaml", dir.path(), &|_| None)).expect("settles").openapi;
+    assert_eq!((openapi.title.as_deref(), openapi.version, openapi.servers.len()), (Some("Books"), None, 1));
+    let bearer = SecurityKind::Bearer { format: Some("JWT".into()) };
+    let key = SecurityKind::ApiKey { place: KeyPlace::Query, name: "key".into() };
+    let kinds: Vec<_> = openapi.security.into_iter().map(|scheme| (scheme.name, scheme.kind)).collect();
+    assert_eq!(kinds, [("token".into(), bearer), ("key".into(), key)]);
+
+    let found = mistakes(&with_catalog(
+        "openapi: {security: {a: {type: barer}, b: {type: basic, url: x}, c: {type: api_key}, d: {in: header}}}",
+    ));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    for (at, text) in ["bearer", "is not for this", "`name` is missing", "`type` is missing"].iter().enumerate() {
+        assert!(found[at].contains(text), "{text}: {found:#?}");
+    }
 }
 
 #[test]

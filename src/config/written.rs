@@ -4,12 +4,13 @@
 //! The readers below take what they can from the tree and note a mistake for what they can't, so that one run tells
 //! of all of them.
 
+mod openapi;
+mod rest;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-use http::HeaderName;
 
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
@@ -18,7 +19,7 @@ use crate::catalog::{
     BytesForm, Conflicts, EnumForm, GuardMode, Mistake, PartialRest, PartialSse, Place, UnknownFields, UnknownNumbers,
     Verb, Weave,
 };
-use crate::status::Code;
+use crate::describe::OpenapiOptions;
 use crate::upstream::EndpointSettings;
 
 /// Where something was said: a place of the file and its key, or a flag.
@@ -47,6 +48,7 @@ pub(super) struct Written {
     pub catalogs: Vec<Catalog>,
     pub cors: Option<Cors>,
     pub settings: Vec<Settings>,
+    pub openapi: OpenapiOptions,
 }
 
 #[derive(Clone, Debug)]
@@ -249,6 +251,7 @@ impl Written {
             catalogs: t.tables(r, "catalogs", "catalogs[]").iter().map(|t| Catalog::read(r, t)).collect(),
             cors: t.table(r, "cors", "cors").map(|t| Cors::read(r, &t)),
             settings: t.tables(r, "settings", "settings[]").iter().map(|t| Settings::read(r, t)).collect(),
+            openapi: t.table(r, "openapi", "openapi").map(|t| openapi::read(r, &t)).unwrap_or_default(),
         }
     }
 }
@@ -565,64 +568,9 @@ impl Settings {
             validate: t
                 .table(r, "validate", "settings[].validate")
                 .map_or_else(Validate::default, |t| Validate::read(r, &t)),
-            rest: rest(r, http.as_ref(), query.as_ref()),
-            sse: t.table(r, "sse", "settings[].sse").map_or_else(PartialSse::default, |t| sse(r, &t)),
+            rest: rest::rest(r, http.as_ref(), query.as_ref()),
+            sse: t.table(r, "sse", "settings[].sse").map_or_else(PartialSse::default, |t| rest::sse(r, &t)),
         }
-    }
-}
-
-/// What REST callers see; no two of these keys depend on one another, so that nobody will ask for their places.
-fn rest(r: &mut Reader<'_>, t: Option<&Table<'_>>, query: Option<&Table<'_>>) -> PartialRest {
-    const MASK: &[(&str, bool)] = &[("as_sent", false), ("fill", true)];
-    let mut rest = PartialRest {
-        query_brackets: query.and_then(|t| t.said(r, "brackets", value::boolean)),
-        fields_parameter: query.and_then(|t| t.said(r, "fields_parameter", value::text)).map(|name| Some(name.into())),
-        ..PartialRest::default()
-    };
-    let Some(t) = t else { return rest };
-    rest.success = t.said(r, "success", value::http_code(200, 299));
-    rest.location = t.said(r, "location", value::text).map(|text| Some(text.into()));
-    rest.error_codes = t.has("error_codes").then(|| error_codes(r, t));
-    rest.response_headers = t.has("response_headers").then(|| response_headers(r, t));
-    rest.etag = t.said(r, "etag", value::boolean);
-    rest.cache_control = t.said(r, "cache_control", value::header_value).map(Some);
-    rest.method_override = t.said(r, "method_override", value::boolean);
-    rest.fill_mask = t.said(r, "update_mask", value::choice(MASK));
-    rest
-}
-
-fn error_codes(r: &mut Reader<'_>, t: &Table<'_>) -> Box<[(Code, u16)]> {
-    let mut codes = Vec::new();
-    for (entry, spot) in t.entries_of(r, "error_codes") {
-        match value::error_code(&entry.key) {
-            Ok(code) => {
-                codes.extend(r.parse(&entry.value, spot, value::http_code(400, 599)).map(|http| (code, http.value)));
-            }
-            Err(wrong) => r.mistakes.push(spot.wrong(wrong)),
-        }
-    }
-    codes.into()
-}
-
-/// `None`: all.
-fn response_headers(r: &mut Reader<'_>, t: &Table<'_>) -> Option<Box<[HeaderName]>> {
-    let names = t.many(r, "response_headers", |text| match text {
-        "*" => Ok(None),
-        name => value::header_name(name).map(Some),
-    });
-    names.into_iter().map(|name| name.value).collect()
-}
-
-fn sse(r: &mut Reader<'_>, t: &Table<'_>) -> PartialSse {
-    let text = |r: &mut Reader<'_>, key: &str| t.said(r, key, value::line).map(|text| Some(text.into()));
-    PartialSse {
-        event: text(r, "event"),
-        event_field: text(r, "event_field"),
-        id_field: text(r, "id_field"),
-        retry: t.said(r, "retry", value::duration).map(Some),
-        heartbeat: t.said(r, "heartbeat", value::duration),
-        last_event_id_field: text(r, "last_event_id_field"),
-        last_event_id_metadata: t.said(r, "last_event_id_metadata", value::header_name).map(Some),
     }
 }
 

@@ -15,7 +15,7 @@ use transom::status::Code;
 use super::dialects::{ALL, BASE64, BIDI, CLIENT, Dialect, SERVER, Told, UNARY, frames, pack, prefix};
 use super::scripted::{Script, Scripted};
 use super::sockets::{Call, Heard, SPEECHES, Speech};
-use super::support::{Ask, Edge, PATIENCE, Transport, first_of_h2, h2_request, protos, rest_of_h2, send_all, until};
+use super::support::{Ask, Edge, PATIENCE, Transport, first_of_h2, h2_request, protos, rest_of_h2, send_all};
 
 /// What stands in `EchoRequest` in place of its only field.
 const REQUEST: &str = r#"string message = 1 [(buf.validate.field).string = { min_len: 3, not_contains: "!" }, (buf.validate.field).cel = {

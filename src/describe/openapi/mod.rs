@@ -9,6 +9,7 @@ mod operation;
 mod parameters;
 mod path;
 mod schema;
+mod security;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,14 +20,21 @@ use self::operation::{Operation, call, operation};
 pub(super) use self::path::ENCODED;
 use self::path::PathForm;
 use self::schema::Components;
+pub use self::security::{KeyPlace, SecurityKind, SecurityScheme};
 use crate::catalog::{Binding, Catalog, Method, Notes, Verb};
 use crate::route::{MethodRef, Table};
 
 /// What the document is to have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenapiOptions {
+    /// `None`: the services that there are.
+    pub title: Option<String>,
+    /// Of the API; `None`: that of the packages.
+    pub version: Option<String>,
     /// URLs for `servers`; none: where the document itself comes from.
     pub servers: Vec<String>,
+    /// What callers have to show, any one of them; none: nothing.
+    pub security: Vec<SecurityScheme>,
     /// List method paths (`POST /pkg.Service/Method`) as well.
     pub methods: bool,
 }
@@ -243,10 +251,13 @@ impl<'a> Writer<'a> {
         }
         let mut document = Map::new();
         document.insert("openapi".into(), json!("3.1.0"));
-        document.insert("info".into(), info(self.catalogs));
+        document.insert("info".into(), info(self.catalogs, options));
         if !options.servers.is_empty() {
             let servers: Vec<Value> = options.servers.iter().map(|url| json!({ "url": url })).collect();
             document.insert("servers".into(), json!(servers));
+        }
+        if !options.security.is_empty() {
+            document.insert("security".into(), security::alternatives(&options.security));
         }
         document.insert("tags".into(), tag_list(&tags, self.notes));
         document.insert("paths".into(), Value::Object(paths));
@@ -254,6 +265,9 @@ impl<'a> Writer<'a> {
         let mut components = Map::new();
         components.insert("schemas".into(), Value::Object(self.components.finish(&mut document)));
         components.insert("responses".into(), operation::shared_responses(options.methods));
+        if !options.security.is_empty() {
+            components.insert("securitySchemes".into(), security::schemes(&options.security));
+        }
         document["components"] = Value::Object(components);
         if !self.omitted.is_empty() {
             document["x-transom-omitted"] = Value::Array(self.omitted);
@@ -262,8 +276,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The title is what the catalogs offer, the version that of their package.
-fn info(catalogs: &[Arc<Catalog>]) -> Value {
+/// Unless the options say otherwise, the title is what the catalogs offer, the version that of their package.
+fn info(catalogs: &[Arc<Catalog>], options: &OpenapiOptions) -> Value {
     let services: Vec<&str> =
         catalogs.iter().flat_map(|catalog| &catalog.services).map(|service| &*service.name).collect();
     let title = match &services[..] {
@@ -277,7 +291,10 @@ fn info(catalogs: &[Arc<Catalog>]) -> Value {
         services.iter().map(|name| name.split('.').rev().find(is_version).unwrap_or("v1")).collect();
     versions.dedup();
     let version = if let [only] = &versions[..] { *only } else { "v1" };
-    json!({"title": title, "version": version})
+    json!({
+        "title": options.title.as_deref().unwrap_or(&title),
+        "version": options.version.as_deref().unwrap_or(version),
+    })
 }
 
 fn tag_list(tags: &[String], notes: &[Arc<Notes>]) -> Value {
