@@ -221,7 +221,9 @@ impl<'a> Linter<'a> {
             self.note("http-body-misplaced", rule, text, "say `body: \"*\"`");
         }
         let held = (0u16..).zip(&input.fields).find(|(_, field)| is_raw(field));
+        // a form fills it, if all comes from the body
         if let Some((index, field)) = held
+            && !matches!(binding.body, Body::All)
             && binding.body != Body::Field(index)
             && takes_content
         {
@@ -231,8 +233,9 @@ impl<'a> Linter<'a> {
         }
         let output = schema.message(method.output);
         let shown = (0u16..).zip(&output.fields).find(|(_, field)| is_raw(field));
+        // beside a rule that shows it, one that does not is meant so
         if let Some((index, field)) = shown
-            && binding.response_body != Some(index)
+            && method.bindings.iter().all(|binding| binding.response_body != Some(index))
         {
             let text =
                 format!("{:?} of the answer is a google.api.HttpBody: its content is base64 in JSON", field.name());
