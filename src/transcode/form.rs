@@ -136,6 +136,8 @@ impl<'a> FormReader<'a> {
         }
         match std::str::from_utf8(part.content) {
             Ok(text) => self.binder.parameter(part.name.into(), text),
+            // what is no field needs no text
+            Err(_) if self.binder.reach(part.name).is_err() => self.binder.parameter(part.name.into(), ""),
             Err(_) => self.binder.violation(shown(part.name), "is not UTF-8, as the text of this field has to be"),
         }
     }

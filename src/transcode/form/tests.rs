@@ -131,6 +131,7 @@ fn mistakes_in_parts_are_told_by_their_names() {
     for (part, expected) in [
         (text("name", "\u{0}"), None),
         (file("name", "f", None, b"\xff"), Some("name: is not UTF-8, as the text of this field has to be")),
+        (file("nmae", "f", None, b"\xff"), Some("nmae: unknown form field (did you mean \"name\"?)")),
         (json("item", r#"{"titel": ""}"#), Some("item.titel: no such field (did you mean \"title\"?)")),
         (json("item", r#"{"titel"#), Some("item: line 1, column")),
         (json("item", "[]"), Some("item: expected an object")),
