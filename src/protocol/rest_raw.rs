@@ -152,8 +152,10 @@ impl Answer for RestRaw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::{AnswerPlan, RestSettings};
     use crate::status::Status;
     use http::HeaderValue;
+    use std::sync::Arc;
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect()
@@ -190,6 +192,35 @@ mod tests {
         let end = End::new(Status::new(Code::NotFound, "no"));
         assert_eq!(answer.whole(map(&[("content-range", "x")]), None, end).head.status, 404);
         assert!(answer.end(End::new(Status::new(Code::DataLoss, ""))).cut && !answer.end(End::new(Status::OK)).cut);
+    }
+
+    #[test]
+    fn settings_hold_for_content_as_far_as_they_leave_it_whole() {
+        let rest = RestSettings {
+            success: 201,
+            error_codes: [(Code::NotFound, 410)].into(),
+            response_headers: Some([HeaderName::from_static("etag")].into()),
+            ..RestSettings::default()
+        };
+        let shape = Shape { plan: Some(Arc::new(AnswerPlan { rest, ..AnswerPlan::default() })), problems: true };
+        let told = [("content-type", "a/b"), ("etag", "\"a\""), ("x-secret", "1"), ("x-content-encoding", "br")];
+        let shown = map(&[("content-type", "a/b"), ("content-encoding", "br"), ("etag", "\"a\"")]);
+        for (streams, code) in [(false, 201), (true, 200)] {
+            let mut answer = RestRaw { streams, shape: shape.clone() };
+            let out = answer.head(map(&told));
+            assert_eq!((out.status.as_u16(), &out.headers), (code, &shown));
+            let part = answer.head(map(&[("content-range", "bytes 0-1/9")]));
+            assert_eq!((part.status.as_u16(), part.headers.len()), (206, 1));
+            let failed = answer.whole(map(&told), None, End::new(Status::new(Code::NotFound, "no")));
+            assert_eq!(failed.head.status, 410);
+            assert_eq!(failed.head.headers["content-type"], "application/problem+json");
+        }
+        let rest = RestSettings { success: 204, ..RestSettings::default() };
+        let plan = Some(Arc::new(AnswerPlan { rest, ..AnswerPlan::default() }));
+        let mut answer = RestRaw { streams: false, shape: Shape { plan, problems: false } };
+        let out = answer.whole(map(&told), Some(Bytes::from_static(b"x")), End::new(Status::OK));
+        assert_eq!((out.head.status.as_u16(), out.body.len()), (204, 0));
+        assert!(!out.head.headers.contains_key("content-type"));
     }
 
     #[test]
