@@ -29,6 +29,8 @@ def meant(what, name, payload, ours, theirs):
     reason = ours[1].decode()
     if not reads and "a varint is cut short or too long" in reason and LONG_VARINT.search(payload):
         return "wire: upb takes varints of more than 64 bits and drops the upper ones; we, Go and prost refuse them"
+    if not reads and name == "u.Sets" and "a tag has no valid field number" in reason and b"\x0b" in payload:
+        return "wire: upb skips a field with the number 0 in an item of a set of extensions; we refuse it, as everywhere"
     if what == "guard":
         return stricter_guard(reason)
     return stricter_read(reason, payload, what) if reads else stricter_print(reason, theirs[1])
