@@ -47,6 +47,8 @@ def stricter_guard(reason):
 def stricter_print(reason, theirs):
     if "is not UTF-8" in reason and "b'" in theirs or 'b\\"' in theirs:
         return "print: a string that need not be UTF-8 and is not has no JSON form; Python prints its own notation of bytes"
+    if "is not UTF-8" in reason and '["' in reason:
+        return "print: upb moves an entry of a map to the unknown fields if it has an unknown field"
     return None
 
 
@@ -86,6 +88,8 @@ def wider_read(reason, payload):
         return "read: Python does not ignore names of extensions of messages that cannot have any"
     if "duplicate key" in reason:
         return "read: Python refuses a name that comes twice among ignored members as well"
+    if "Float value too large" in reason and re.search(rb"3\.4028235e\+?38", payload, re.I):
+        return "read: Python refuses the text of the largest float, unless it has all its digits"
     return None
 
 
@@ -95,6 +99,8 @@ def other_message(what, payload):
         return "read: -0 is the integer 0 to Python"
     if what == "json-ignoring" and re.search(rb'"\s*[+-]?[0-9_]+\s*"', payload):
         return "read: Python takes the number of an enum value in a string, which we then ignore as an unknown name"
+    if what == "json-ignoring" and re.search(rb'"\[[a-z0-9_.]*\]"', payload, re.I):
+        return "read: Python takes for the name of an extension in a message set whatever is behind its last point"
     return None
 
 
