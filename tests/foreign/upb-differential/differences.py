@@ -12,10 +12,8 @@ import struct
 LONG_VARINT = re.compile(rb"[\x80-\xff]{9}[\x02-\x7f]", re.S)
 # below it floats have fewer digits than Python prints of them
 SMALLEST_FLOAT = 2.0**-126
-MAPS = ("people", "notes", "shades", "byName", "byBool", "byInt64", "bySint32", "byFixed64", "bySfixed32", "byUint64",
-        "texts", "rawTexts")
-# fields of type Struct, and what may hold one; the root is None
-FREE = ("extra", "anyValue", "list", "values", "value")
+LOST_ENTRIES = "print: upb moves an entry of a map to the unknown fields if it has an unknown field"
+UNKNOWN_KEY = "print: in an entry that is unknown by its value of a closed enum upb does not look at the key; we do"
 
 
 def meant(what, name, payload, ours, theirs):
@@ -23,7 +21,7 @@ def meant(what, name, payload, ours, theirs):
     the reason; `what` was asked is `guard`, `print...` or `json...`."""
     reads = what.startswith("json")
     if ours[0] and theirs[0]:
-        return other_message(what, payload) if reads else other_text(name, payload, ours[1], theirs[1])
+        return other_message(what, payload) if reads else other_text(name, payload)
     if ours[0]:
         return wider_read(theirs[1], payload) if reads else None
     reason = ours[1].decode()
@@ -44,11 +42,13 @@ def stricter_guard(reason):
     }.get(reason.split(":")[0])
 
 
+def is_no_text(ours):
+    return not ours[0] and "is not UTF-8" in ours[1].decode()
+
+
 def stricter_print(reason, theirs):
     if "is not UTF-8" in reason and "b'" in theirs or 'b\\"' in theirs:
         return "print: a string that need not be UTF-8 and is not has no JSON form; Python prints its own notation of bytes"
-    if "is not UTF-8" in reason and '["' in reason:
-        return "print: upb moves an entry of a map to the unknown fields if it has an unknown field"
     return None
 
 
@@ -104,30 +104,10 @@ def other_message(what, payload):
     return None
 
 
-def other_text(name, payload, ours, theirs):
+def other_text(name, payload):
     if name == "u.Sets" and payload.count(b"\x10\xe8\x07") > 1:
         return "print: of an extension that comes twice in a message set upb keeps the last one; we merge both, like C++"
-    free = name in ("google.protobuf.Struct", "google.protobuf.Value")
-    if lost_entries(parsed_json(ours), parsed_json(theirs), False, free):
-        return "print: upb moves an entry of a map to the unknown fields if it has an unknown field"
     return None
-
-
-def lost_entries(ours, theirs, is_map, free):
-    """Whether theirs is ours without some entries of maps."""
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(lost_entries(*pair, False, free) for pair in zip(ours, theirs))
-    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        return same_json(ours, theirs)
-    if not theirs.keys() <= ours.keys():
-        return False
-    for key, value in ours.items():
-        maps, inner = key in MAPS and not is_map, free or key in FREE
-        if key not in theirs and not (is_map or free or maps):
-            return False
-        if key in theirs and not lost_entries(value, theirs[key], maps, inner):
-            return False
-    return True
 
 
 def parsed_json(text):

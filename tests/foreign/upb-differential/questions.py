@@ -92,10 +92,11 @@ class Questions:
         name = self.dice.choice(KNOWN_URLS)
         if name in self.classes and depth < 5:
             message.type_url = self.dice.choice(["type.googleapis.com/", "x/", "http://a/b/"]) + name
-            message.value = self.fill(self.classes[name](), depth + 2).SerializePartialToString()
+            message.value = encoded(self.fill(self.classes[name](), depth + 2))
 
     def fill_fields(self, message, depth):
-        fields = list(message.DESCRIPTOR.fields) + list(message.DESCRIPTOR.file.pool.FindAllExtensions(message.DESCRIPTOR))
+        extensions = message.DESCRIPTOR.file.pool.FindAllExtensions(message.DESCRIPTOR)
+        fields = list(message.DESCRIPTOR.fields) + sorted(extensions, key=lambda field: field.number)
         share = self.dice.choice([0.1, 0.3, 0.6]) / (1 + depth)
         for field in fields:
             if not field.is_required and (self.dice.random() > share or (depth > 4 and field.message_type)):
@@ -132,7 +133,7 @@ class Questions:
 
     def wire(self, name):
         """An encoded message, perhaps of parts that are to be merged, perhaps damaged."""
-        parts = [self.fill(self.classes[name]()).SerializePartialToString() for _ in range(self.dice.choice([1, 1, 2, 3]))]
+        parts = [encoded(self.fill(self.classes[name]())) for _ in range(self.dice.choice([1, 1, 2, 3]))]
         wire = b"".join(parts)
         if self.dice.random() < 0.3:
             wire = self.shuffled(wire)
@@ -184,8 +185,18 @@ class Questions:
                 message, preserving_proto_field_name=self.dice.random() < 0.3, use_integers_for_enums=self.dice.random() < 0.2))
         except Exception:  # what has no JSON form is not to be asked about
             value = {}
-        text = json.dumps(value, ensure_ascii=self.dice.random() < 0.5, indent=self.dice.choice([None, None, 1]))
+        text = json.dumps(self.reordered(value), ensure_ascii=self.dice.random() < 0.5, indent=self.dice.choice([None, None, 1]))
         return self.damaged_text(text) if self.dice.random() < 0.8 else text.encode()
+
+    def reordered(self, value):
+        """The same with the members of objects in an order that hangs on nothing but the dice."""
+        if isinstance(value, list):
+            return [self.reordered(element) for element in value]
+        if not isinstance(value, dict):
+            return value
+        names = sorted(value)
+        self.dice.shuffle(names)
+        return {name: self.reordered(value[name]) for name in names}
 
     def damaged_text(self, text):
         for _ in range(self.dice.choice([1, 1, 2, 3])):
@@ -209,6 +220,11 @@ class Questions:
                 tokens[at] = token.decode("utf-8", "surrogateescape")
             text = "".join(tokens) or " "
         return text.encode("utf-8", "surrogateescape")
+
+
+def encoded(message):
+    """The order of a map's entries in memory differs from run to run; equal seeds are to make equal questions."""
+    return message.SerializePartialToString(deterministic=True)
 
 
 def tokens_of(text):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The transcoder and the guard against protobuf for Python (upb): random and damaged messages, in JSON and on the wire.
 #
-#     tests/foreign/upb-differential/run.sh [--seconds N] [--seed S]         20 seconds, seed 1
+#     tests/foreign/upb-differential/run.sh [--questions N | --seconds N] [--seed S]         30,000 questions, seed 1
 #
 # TESTEE    the program to compare (target/debug/examples/transcode_testee, else built there)
 # What has to be installed goes to target/foreign/upb-differential (requirements.txt); needed is Python 3.9 or later with
