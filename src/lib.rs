@@ -28,9 +28,10 @@ pub mod route;
 pub mod transcode;
 pub mod upstream;
 
-// floor 4: the corridor, and what describes it
+// floor 4: the corridor, what describes it, and what upstreams tell of themselves
 pub mod describe;
 pub mod proxy;
+pub mod reflect;
 
 // floor 5: doors
 pub mod admin;

@@ -104,6 +104,18 @@ fn demo() {
 }
 
 #[test]
+fn discovery() {
+    let (upstream, url) = upstream();
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("endpoints.yaml");
+    std::fs::write(&file, format!("endpoints: [{url}]\n")).unwrap();
+    let edge = Edge::serve("discovery.yaml", 1, &[("ENDPOINTS", file.display().to_string())]);
+    let answer = exchange(connect(edge.addresses[0]), &get("/v1/shelves/1/books/1", "a"));
+    answers(&answer, 200, "Moby-Dick");
+    upstream.shutdown();
+}
+
+#[test]
 fn rest_rules() {
     let (upstream, url) = upstream();
     let edge = Edge::serve("rest-rules.yaml", 1, &[("UPSTREAM", url)]);
@@ -151,6 +163,32 @@ fn production() {
 }
 
 #[test]
+fn clusters() {
+    let ((upstream, url), (canary, other)) = (upstream(), upstream());
+    let edge = Edge::serve("clusters.yaml", 1, &[("UPSTREAM", url), ("CANARY", other)]);
+    // two of four endpoints of the example are down
+    for _ in 0..20 {
+        answers(&exchange(connect(edge.addresses[0]), &get("/v1/shelves/1/books/1", "a")), 200, "Moby-Dick");
+    }
+    let request = get("/v1/greeter/joe", "a").replace("\r\n\r\n", "\r\ncookie: sid=7\r\n\r\n");
+    answers(&exchange(connect(edge.addresses[0]), &request), 200, "Hello joe");
+    upstream.shutdown();
+    canary.shutdown();
+}
+
+#[test]
+fn retries() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("retries.yaml", 1, &[("UPSTREAM", url)]);
+    let ask = |request: &str| exchange(connect(edge.addresses[0]), request);
+    answers(&ask(&get("/v1/shelves/1/books/1", "a")), 200, "Moby-Dick");
+    let post =
+        "POST /v1/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"message\":\"hi\"}";
+    answers(&ask(post), 200, "hi");
+    upstream.shutdown();
+}
+
+#[test]
 fn validate() {
     let (upstream, url) = upstream();
     let edge = Edge::serve("validate.yaml", 1, &[("UPSTREAM", url)]);
@@ -162,6 +200,45 @@ fn validate() {
     // its greeting breaks the upstream's rule, which is only told
     answers(&ask(&get("/v1/greeter/a-name-of-twenty-one", "a")), 200, "Hello a-name-of-twenty-one");
     upstream.shutdown();
+}
+
+#[test]
+fn reflection() {
+    let (upstream, url) = upstream();
+    let edge = Edge::serve("reflection.yaml", 1, &[("UPSTREAM", url)]);
+    let ask = |path: &str| exchange(connect(edge.addresses[0]), &get(path, "a"));
+    answers(&ask("/v1/greeter/joe"), 200, r#"{"message":"Hello joe"}"#);
+    answers(&ask("/v1/shelves/1"), 200, "shelves/1");
+    answers(&ask("/shelves/shelves/1"), 200, "shelves/1");
+    answers(&ask("/v1/echo?message=hi"), 404, "NO_ROUTE");
+    upstream.shutdown();
+}
+
+#[test]
+fn routes() {
+    let (books, url) = upstream();
+    let (europe, url_eu) = upstream();
+    let (next, url_next) = upstream();
+    let urls = [("UPSTREAM", url), ("UPSTREAM_EU", url_eu), ("UPSTREAM_NEXT", url_next)];
+    let edge = Edge::serve("routes.yaml", 1, &urls);
+    let ask = |request: &str| exchange(connect(edge.addresses[0]), request);
+    let calls = |upstream: &Running| upstream.counts().calls.load(std::sync::atomic::Ordering::Relaxed);
+    let create = |theme: &str| {
+        let body = format!("{{\"theme\":\"{theme}\"}}");
+        let head = "POST /v1/shelves HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+    };
+    answers(&ask(&create("Maps")), 200, "\"Maps\"");
+    assert_eq!((calls(&books), calls(&europe), calls(&next)), (0, 1, 0));
+    let with = |header: &str| get("/v1/shelves/1", "a").replace("\r\n\r\n", &format!("\r\n{header}\r\n\r\n"));
+    answers(&ask(&with("x-canary: yes")), 200, "shelves/1");
+    assert_eq!((calls(&books), calls(&europe), calls(&next)), (0, 1, 1));
+    answers(&ask(&with("x-test-fault: 1")), 503, "this is a test");
+    answers(&ask(&create("Poetry")), 200, "\"Poetry\"");
+    assert_eq!(calls(&europe), 1);
+    for upstream in [books, europe, next] {
+        upstream.shutdown();
+    }
 }
 
 #[test]

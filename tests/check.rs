@@ -31,12 +31,13 @@ impl Folder {
 
     /// Runs the program in this folder.
     fn transom(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_transom"))
-            .args(arguments)
-            .current_dir(self.0.path())
-            .env("TLS_DIR", self.0.path())
-            .output()
-            .expect("runs")
+        Folder::command(self.0.path(), arguments).output().expect("runs")
+    }
+
+    fn command(folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_transom"));
+        command.args(arguments).current_dir(folder).env("TLS_DIR", folder);
+        command
     }
 }
 
@@ -111,7 +112,11 @@ fn bad_usage_is_exit_code_two_with_a_hint() {
         (&["serve"], "name a configuration file"),
         (&["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (&["check", "--lisen", "127.0.0.1:1"], "--listen"),
-        (&["check", "--upstream", "h2c://a", "--reflect"], "--reflect: this version"),
+        (&["check", "--reflect"], "--reflect: whose reflection is to be asked? (give --upstream URL"),
+        (
+            &["check", "--upstream", "h2c://127.0.0.1:1", "--reflect"],
+            "--reflect: reflection of 127.0.0.1:1: connect to",
+        ),
         (&["serve", "--proto-path", "."], "give --upstream URL"),
         (&["serve", "--upstream", "h2c://a:1"], "give --proto-path DIR"),
         (&["explain"], "METHOD"),
@@ -134,6 +139,7 @@ fn the_contract_of_flags_is_kept() {
         "--proto-path",
         "--proto",
         "--descriptor-set",
+        "--reflect",
         "--tls-cert",
         "--tls-key",
         "--tls-client-ca",
@@ -161,6 +167,7 @@ fn every_key_is_printed_with_its_default() {
 fn every_example_configuration_passes_check() {
     let folder = Folder::new();
     folder.write_certificates();
+    let upstream = transom::demo::upstream::Upstream::start(([127, 0, 0, 1], 0).into()).expect("an upstream");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogs");
     let mut checked = 0;
     for entry in std::fs::read_dir(&examples).expect("catalogs/") {
@@ -168,7 +175,12 @@ fn every_example_configuration_passes_check() {
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
-        let output = folder.transom(&["check", &path.display().to_string()]);
+        let check = || Folder::command(folder.0.path(), &["check", &path.display().to_string()]);
+        // who asks an upstream what it is needs one
+        let output = match path.ends_with("reflection.yaml") {
+            true => check().env("UPSTREAM", format!("h2c://{}", upstream.address())).output().expect("runs"),
+            false => check().output().expect("runs"),
+        };
         assert!(output.status.success(), "{}: {}", path.display(), told(&output));
         assert!(String::from_utf8_lossy(&output.stdout).contains("no mistakes"));
         checked += 1;
@@ -289,4 +301,31 @@ fn it_is_told_which_messages_have_rules_and_whether_they_are_enforced() {
     assert!(text.contains("requests of 2 methods (shadow); answers of 1 method (enforce)"), "{text}");
     folder.write("protos/a.proto", "syntax = \"proto3\"; package p; message E {} service S { rpc M(E) returns (E); }");
     assert!(!check("").contains("rules"));
+}
+
+#[test]
+fn a_field_to_hash_that_no_request_has_is_named_with_what_was_meant() {
+    let folder = Folder::new();
+    folder.write(
+        "a.proto",
+        "syntax = \"proto3\"; package a; message M { string name = 1; } service S { rpc Do(M) returns (M); }",
+    );
+    let file = |field: &str| {
+        format!(
+            "listeners: [{{address: 127.0.0.1:0}}]\n\
+             clusters: {{a: {{endpoints: [\"h2c://127.0.0.1:1\"], balance: ring_hash, hash_by: {{field: {field}}}}}}}\n\
+             catalogs: [{{name: a, proto_paths: [.], protos: [a.proto], cluster: a}}]\n"
+        )
+    };
+    folder.write("edge.yaml", &file("nmae"));
+    let output = folder.transom(&["check", "edge.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = told(&output);
+    assert!(
+        told.contains("clusters.a.hash_by.field: no method's request has a field \"nmae\"")
+            && told.contains("\"name\""),
+        "{told}"
+    );
+    folder.write("edge.yaml", &file("name"));
+    assert_eq!(folder.transom(&["check", "edge.yaml"]).status.code(), Some(0));
 }

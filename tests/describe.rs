@@ -209,6 +209,61 @@ fn a_body_comes_from_a_file_or_the_standard_input() {
 }
 
 #[test]
+fn the_route_that_a_request_takes_is_told_among_those_for_its_method() {
+    let explain = |more: &[&str]| {
+        let arguments = ["explain", "POST", "/v1/shelves", "catalogs/routes.yaml"];
+        shown(&run(&root(), &[&arguments[..], more].concat(), b""))
+    };
+    let text = explain(&["--body", r#"{"theme": "Maps"}"#]);
+    for line in [
+        "routes        faults: if x-test-fault is \"1\" -> the catalog's cluster; fault: 20ms to 200ms late, UNAVAILABLE",
+        "            * europe: if field shelf.theme is Maps or History -> books-eu",
+        "upstream    cluster \"books-eu\": h2c://127.0.0.1:50053",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+    }
+    let json: Value = serde_json::from_str(&explain(&["--header", "x-canary: yes", "--json"])).expect("JSON");
+    assert_eq!((&json["route"], &json["upstream"]["cluster"]), (&json!("try-next"), &json!("books-next")));
+    assert_eq!(json["routes"].as_array().map(Vec::len), Some(4));
+    let json: Value = serde_json::from_str(&explain(&["--header", "x-test-fault: 1", "--json"])).expect("JSON");
+    assert_eq!((&json["route"], &json["told"]["status"]), (&json!("faults"), &json!(503)));
+
+    let text = shown(&run(&root(), &["routes", "catalogs/routes.yaml"], b""));
+    let canary = "  canary: bookstore.v1.Bookstore/* -> books (99), books-next (1); mirrored to books-next 10% of calls, compared";
+    assert!(text.lines().any(|line| line == canary), "{text}");
+    let json: Value =
+        serde_json::from_str(&shown(&run(&root(), &["routes", "catalogs/routes.yaml", "--json"], b""))).expect("JSON");
+    let line = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["path"] == "/v1/shelves" && line["verb"] == "POST")
+        .expect("there");
+    let names: Vec<&str> = line["routes"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["faults", "try-next", "europe", "canary"]);
+    let checked = run(&root(), &["check", "catalogs/routes.yaml"], b"");
+    assert!(
+        shown(&checked).contains("  route try-next: bookstore.v1.* if x-canary is \"yes\" -> books-next\n"),
+        "{checked:?}"
+    );
+
+    let folder = Folder::shop();
+    let text = "clusters: {a: {endpoints: h2c://a}}\ncatalogs: [{name: s, proto_paths: ., cluster: a}]\n\
+                routes: [{match: shop.v1.Shop/GetItme, cluster: a}]\n";
+    std::fs::write(folder.0.path().join("transom.yaml"), text).expect("written");
+    for verb in ["check", "routes"] {
+        let output = folder.transom(&[verb, "transom.yaml"]);
+        assert_eq!(output.status.code(), Some(2), "{verb}");
+        let told = told(&output);
+        assert!(
+            told.contains("transom.yaml:3:18: routes[0].match: \"shop.v1.Shop/GetItme\" matches no method"),
+            "{told}"
+        );
+        assert!(told.contains("did you mean \"shop.v1.Shop/GetItem\"?"), "{told}");
+    }
+}
+
+#[test]
 fn a_refusal_is_what_the_caller_would_be_told() {
     let folder = Folder::shop();
     let explain = |arguments: &[&str]| -> Value {

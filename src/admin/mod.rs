@@ -1,4 +1,5 @@
-//! The operator's door: `/healthz` (the process lives), `/readyz` (it takes calls), `/metrics`, and pages about the
+//! The operator's door: `/healthz` (the process lives), `/readyz` (it takes calls), `/metrics`, `/clusters` (how upstreams
+//! stand; `/clusters.txt` for eyes), and pages about the
 //! generation in force, as whoever assembles the process lays them on a [`Shelf`]. Its own listener, to be bound where
 //! callers do not reach it.
 
@@ -80,6 +81,8 @@ pub fn router(meters: Arc<Meters>, readiness: Arc<Readiness>, shelf: Arc<Shelf>)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/clusters", get(clusters))
+        .route("/clusters.txt", get(clusters_as_text))
         .fallback(get(page))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .with_state(Desk { meters, readiness, shelf })
@@ -95,6 +98,15 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(desk): State<Desk>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, observe::EXPOSITION_TYPE)], observe::exposition(&desk.meters))
+}
+
+async fn clusters(State(desk): State<Desk>) -> impl IntoResponse {
+    let text = serde_json::to_string_pretty(&desk.meters.upstreams()).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
+async fn clusters_as_text(State(desk): State<Desk>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], observe::upstreams_as_text(&desk.meters.upstreams()))
 }
 
 /// A page about the generation, from the shelf.

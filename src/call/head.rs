@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Subprotocol;
+use crate::net::CertificateNames;
 
 /// What a door read before any body: the request's head and the facts about its connection.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct TlsFacts {
     pub server_name: Option<Arc<str>>,
     /// The caller's verified leaf certificate, DER.
     pub client_certificate: Option<bytes::Bytes>,
+    /// Whom that names, read once per connection; nobody without one.
+    pub client_names: CertificateNames,
 }
 
 // === impl Head ===

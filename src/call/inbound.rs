@@ -1,14 +1,18 @@
 //! The caller's side of a call as a stream of body bytes, whatever door it came through.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_util::Stream;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use http_body::Body;
 use hyper::body::Incoming;
+
+use super::Head;
 
 /// The bytes that the caller sends, chunk by chunk, as they arrive. Doors fill it; a dialect makes messages of it.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub enum Inbound {
     Done,
     /// A body that is there whole.
     Whole(Bytes),
-    /// A body that hyper reads.
+    /// The body of an HTTP request.
     Http(HttpBody),
     /// Chunks that a door makes of its caller's messages, each of them whole. The body ends with its sender; a caller who
     /// is gone is no end, for then the door drops the call.
@@ -32,8 +36,28 @@ pub enum Inbound {
 #[derive(Debug)]
 pub struct HttpBody {
     /// `None` once it is dropped.
-    incoming: Option<Incoming>,
+    incoming: Option<Wire>,
     lingers: bool,
+}
+
+/// Who reads the body.
+#[derive(Debug)]
+enum Wire {
+    Http1(Incoming),
+    Http2 {
+        stream: RecvStream,
+        /// Bytes handed on, for which the caller's window is opened again when the next are asked for: who asks has found a
+        /// place for them.
+        owed: usize,
+    },
+}
+
+/// A call of a caller over HTTP/2, with its stream.
+#[derive(Debug)]
+pub struct Http2Call {
+    pub head: Head,
+    pub body: RecvStream,
+    pub respond: SendResponse<Bytes>,
 }
 
 /// The caller's body broke off: its stream was reset or its connection lost. There is no one left to answer.
@@ -48,17 +72,23 @@ impl Inbound {
         match self {
             Inbound::Done => true,
             Inbound::Whole(_) | Inbound::Fed(_) | Inbound::Peeked(..) => false,
-            Inbound::Http(body) => body.incoming.as_ref().is_none_or(Incoming::is_end_stream),
+            Inbound::Http(body) => body.incoming.as_ref().is_none_or(Wire::is_end),
         }
     }
 
-    /// For a request of HTTP. `waits`: the caller sends nothing before it is told to go on, so that there is nothing to
-    /// read on for.
-    pub fn http(body: Incoming, waits: bool) -> Inbound {
-        if body.is_end_stream() {
-            return Inbound::Done;
-        }
-        Inbound::Http(HttpBody { incoming: Some(body), lingers: !waits })
+    /// For a request of HTTP/1.1. `waits`: the caller sends nothing before it is told to go on, so that there is nothing
+    /// to read on for.
+    pub fn http1(body: Incoming, waits: bool) -> Inbound {
+        Inbound::of(Wire::Http1(body), !waits)
+    }
+
+    /// For a request of HTTP/2.
+    pub fn http2(stream: RecvStream) -> Inbound {
+        Inbound::of(Wire::Http2 { stream, owed: 0 }, true)
+    }
+
+    fn of(wire: Wire, lingers: bool) -> Inbound {
+        if wire.is_end() { Inbound::Done } else { Inbound::Http(HttpBody { incoming: Some(wire), lingers }) }
     }
 
     /// The first bytes there are, which stay there; none at the end.
@@ -98,16 +128,11 @@ impl Inbound {
                     *self = std::mem::replace(&mut **rest, Inbound::Done);
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Inbound::Http(body) => match std::task::ready!(body.poll_frame(cx)) {
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Poll::Ready(Some(Ok(data)));
-                        }
-                    }
-                    Some(Err(_)) => return Poll::Ready(Some(Err(CallerGone))),
+                Inbound::Http(body) => match ready!(body.poll_data(cx)) {
+                    Some(read) => return Poll::Ready(Some(read)),
                     None => *self = Inbound::Done,
                 },
-                Inbound::Fed(chunks) => match std::task::ready!(Pin::new(chunks).poll_next(cx)) {
+                Inbound::Fed(chunks) => match ready!(Pin::new(chunks).poll_next(cx)) {
                     Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
                     None => *self = Inbound::Done,
                 },
@@ -119,9 +144,9 @@ impl Inbound {
 // === impl HttpBody ===
 
 impl HttpBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CallerGone>>> {
         match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(cx),
+            Some(wire) => wire.poll_data(cx),
             None => Poll::Ready(None),
         }
     }
@@ -129,27 +154,72 @@ impl HttpBody {
 
 impl Drop for HttpBody {
     fn drop(&mut self) {
-        let Some(incoming) = self.incoming.take().filter(|body| self.lingers && !body.is_end_stream()) else { return };
+        let Some(wire) = self.incoming.take().filter(|wire| self.lingers && !wire.is_end()) else { return };
         // without a runtime the process is about to end
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(hear_out(incoming));
+            runtime.spawn(hear_out(wire));
         }
     }
 }
 
 /// Reads and drops what is still to come. Gives up after 8 MiB, or after a second: whoever sends more, or keeps a stream
 /// open, has had the time to read the answer.
-async fn hear_out(mut body: Incoming) {
+async fn hear_out(mut wire: Wire) {
     const MOST: usize = 8 << 20;
     const PATIENCE: Duration = Duration::from_secs(1);
     let reading = async {
         let mut heard = 0usize;
         while heard < MOST {
-            match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                Some(Ok(frame)) => heard = heard.saturating_add(frame.data_ref().map_or(0, Bytes::len)),
+            match std::future::poll_fn(|cx| wire.poll_data(cx)).await {
+                Some(Ok(data)) => heard = heard.saturating_add(data.len()),
                 _ => return,
             }
         }
     };
     let _ = tokio::time::timeout(PATIENCE, reading).await;
+}
+
+// === impl Wire ===
+
+impl Wire {
+    fn is_end(&self) -> bool {
+        match self {
+            Wire::Http1(incoming) => incoming.is_end_stream(),
+            Wire::Http2 { stream, .. } => stream.is_end_stream(),
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CallerGone>>> {
+        match self {
+            Wire::Http1(incoming) => loop {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                    Some(Err(_)) => return Poll::Ready(Some(Err(CallerGone))),
+                    None => return Poll::Ready(None),
+                }
+            },
+            Wire::Http2 { stream, owed } => {
+                if *owed > 0 {
+                    // fails only if the stream is over, which the next line tells as well
+                    let _ = stream.flow_control().release_capacity(std::mem::take(owed));
+                }
+                loop {
+                    match ready!(stream.poll_data(cx)) {
+                        // the empty DATA frame that only ends the stream
+                        Some(Ok(data)) if data.is_empty() => {}
+                        Some(Ok(data)) => {
+                            *owed = data.len();
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                        Some(Err(_)) => return Poll::Ready(Some(Err(CallerGone))),
+                        None => return Poll::Ready(None),
+                    }
+                }
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod refusal;
 mod socket;
 
 pub use head::{Connection, Head, TlsFacts};
-pub use inbound::{CallerGone, Inbound};
+pub use inbound::{CallerGone, Http2Call, Inbound};
 pub use record::CallRecord;
 pub use refusal::{ERROR_DOMAIN, Hint, Kind, Refusal};
 pub use socket::Subprotocol;

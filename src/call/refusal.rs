@@ -57,6 +57,8 @@ pub enum Kind {
     Cancelled,
     /// No connection to the upstream, or it ended before an answer.
     UpstreamDown,
+    /// The upstream's cluster or its endpoints have as many calls as they may: refused here, and never sent.
+    Overloaded,
     /// The edge is shutting down.
     Draining,
     /// The upstream's answer is no gRPC, or ended without a status.
@@ -75,6 +77,8 @@ pub enum Kind {
     NotSupported,
     /// The upstream reset the stream; carries the code of the reset.
     UpstreamReset(Code),
+    /// A fault that a route injects on purpose; carries its code, and the HTTP code of REST callers.
+    Injected(Code, u16),
 }
 
 /// What a caller may need besides the text.
@@ -109,7 +113,7 @@ struct Row {
 
 impl Kind {
     /// One of each, for tests and for the printed table.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 28] = [
         Kind::NoRoute,
         Kind::WrongVerb,
         Kind::UnsupportedMediaType,
@@ -128,6 +132,7 @@ impl Kind {
         Kind::Idle,
         Kind::Cancelled,
         Kind::UpstreamDown,
+        Kind::Overloaded,
         Kind::Draining,
         Kind::NoStatus,
         Kind::BadAnswer,
@@ -136,6 +141,7 @@ impl Kind {
         Kind::RuleFailed,
         Kind::NotSupported,
         Kind::UpstreamReset(Code::Internal),
+        Kind::Injected(Code::Unavailable, 503),
     ];
 
     fn row(self) -> Row {
@@ -158,6 +164,7 @@ impl Kind {
             Kind::Idle => (504, Code::DeadlineExceeded, "IDLE"),
             Kind::Cancelled => (499, Code::Cancelled, "CANCELLED"),
             Kind::UpstreamDown => (503, Code::Unavailable, "UPSTREAM_DOWN"),
+            Kind::Overloaded => (503, Code::Unavailable, "OVERLOADED"),
             Kind::Draining => (503, Code::Unavailable, "DRAINING"),
             Kind::NoStatus => (502, Code::Unknown, "NO_STATUS"),
             Kind::BadAnswer => (502, Code::Internal, "BAD_ANSWER"),
@@ -166,6 +173,7 @@ impl Kind {
             Kind::RuleFailed => (500, Code::Internal, "RULE_FAILED"),
             Kind::NotSupported => (501, Code::Unimplemented, "NOT_SUPPORTED"),
             Kind::UpstreamReset(code) => (code.http(), code, "UPSTREAM_RESET"),
+            Kind::Injected(code, http) => (http, code, "FAULT_INJECTED"),
         };
         Row { http, code, reason }
     }

@@ -14,6 +14,7 @@ use super::gather::Gathered;
 use super::mistake::{Mistake, Place};
 use super::records::{Damaged, Records, Value};
 use super::sound;
+use super::source::HeldSet;
 use super::unit::{Origin, Unit, file_tag, spot_of, without};
 
 /// Field number of `FileDescriptorSet.file`.
@@ -35,6 +36,14 @@ pub(super) fn read(path: &Path, gathered: &mut Gathered) -> Result<Vec<Unit>, Mi
     parse(&Bytes::from(bytes), &shown, gathered).map_err(|Damaged(at)| {
         complain(format!("not a descriptor set, or a damaged one: no protobuf at byte {at}"))
             .hint("make one with `protoc --include_imports --include_source_info -o FILE` or `buf build -o FILE`")
+    })
+}
+
+/// The same of a set in memory.
+pub(super) fn hold(set: &HeldSet, gathered: &mut Gathered) -> Result<Vec<Unit>, Mistake> {
+    parse(&set.bytes, &set.name, gathered).map_err(|Damaged(at)| {
+        let text = format!("not a descriptor set, or a damaged one: no protobuf at byte {at}");
+        Mistake::new(text).at(Place::new(&*set.name, 0, 0))
     })
 }
 

@@ -85,15 +85,26 @@ pub(super) fn roots(source: &Source) -> Vec<PathBuf> {
 
 impl Gatherer<'_> {
     fn read_sets(&mut self) {
-        for path in &self.source.descriptor_sets {
-            match descriptor_set::read(path, &mut self.gathered) {
-                Ok(units) => {
-                    for unit in units {
-                        self.set_units.entry(unit.name.clone()).or_insert(unit);
-                    }
+        let source = self.source;
+        for path in &source.descriptor_sets {
+            let units = descriptor_set::read(path, &mut self.gathered);
+            self.take_set(units);
+        }
+        for set in &source.held_sets {
+            let units = descriptor_set::hold(set, &mut self.gathered);
+            self.take_set(units);
+        }
+    }
+
+    /// Of files of one name, the set that is named first has it.
+    fn take_set(&mut self, units: Result<Vec<Unit>, Mistake>) {
+        match units {
+            Ok(units) => {
+                for unit in units {
+                    self.set_units.entry(unit.name.clone()).or_insert(unit);
                 }
-                Err(mistake) => self.gathered.mistakes.push(mistake),
             }
+            Err(mistake) => self.gathered.mistakes.push(mistake),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::repeat::RetryOn;
 use super::service::{BytesForm, EnumForm, GuardMode, UnknownFields, UnknownNumbers, Weave};
 use crate::status::Code;
 
@@ -120,12 +121,52 @@ settings! {
         validate_requests: GuardMode = GuardMode::Off,
         /// The same for the messages of answers. Default: no.
         validate_responses: GuardMode = GuardMode::Off,
+        /// Whether a call may be executed twice; `None`: as the method's `idempotency_level` says. Default: that.
+        idempotent: Option<bool> = None,
     }
     groups {
+        /// When a request is sent again.
+        retry: RetrySettings / PartialRetry,
+        /// When a request is sent twice at a time.
+        hedge: HedgeSettings / PartialHedge,
         /// What only REST callers see.
         rest: RestSettings / PartialRest,
         /// How a stream of answers looks as server-sent events.
         sse: SseSettings / PartialSse,
+    }
+}
+
+settings! {
+    /// When a request is sent again, before anything of an answer has gone on to the caller. Requests that the upstream
+    /// surely never took up are sent again in any case, as often as need be (gRPC proposal A6, "Transparent Retries").
+    RetrySettings, PartialRetry {
+        /// Attempts of a method that may be executed twice, the first one included; 1: no more than that. Default 3.
+        attempts: u32 = 3,
+        /// Failures that are worth it. Default: UNAVAILABLE, lost connections among it, and streams that were reset.
+        on: RetryOn = RetryOn::default(),
+        /// How long an attempt may go without an answer before another is made in its place. Default: as long as the call
+        /// may.
+        per_attempt_timeout: Option<Duration> = None,
+        /// The longest pause before the second attempt; a random part of it is waited for, and it doubles. Default 25 ms.
+        first_backoff: Duration = Duration::from_millis(25),
+        /// What it doubles up to. Default 250 ms.
+        max_backoff: Duration = Duration::from_millis(250),
+        /// Bytes of a request that are kept to be sent again; one that has more is sent once. Default 64 KiB.
+        buffer: usize = 64 << 10,
+    }
+}
+
+settings! {
+    /// When a request is sent twice at a time, and the first good answer counts (gRPC proposal A6, "Hedging Policy").
+    /// Only for methods that take one message and may be executed twice. In place of retries by [`RetrySettings`].
+    HedgeSettings, PartialHedge {
+        /// How long an attempt may go without an answer before another is made beside it. Default: none is.
+        after: Option<Duration> = None,
+        /// Attempts, the first one included. Default 2.
+        attempts: u32 = 2,
+        /// Failures after which the next attempt is made at once, and the others go on; any other ends the call. Default:
+        /// as for retries.
+        on: RetryOn = RetryOn::default(),
     }
 }
 
@@ -176,5 +217,18 @@ settings! {
         last_event_id_field: Option<Box<str>> = None,
         /// The metadata that `Last-Event-ID` goes upstream as. Default: none, it is not passed on.
         last_event_id_metadata: Option<HeaderName> = None,
+    }
+}
+// === impl MethodSettings ===
+
+impl MethodSettings {
+    /// The deadline that holds: the caller's, else the method's default; never longer than the method's longest.
+    pub fn deadline(&self, asked: Option<Duration>) -> Option<Duration> {
+        let deadline = asked.or(self.default_deadline);
+        match (deadline, self.max_deadline) {
+            (Some(deadline), Some(most)) => Some(deadline.min(most)),
+            (None, Some(most)) => Some(most),
+            (deadline, None) => deadline,
+        }
     }
 }

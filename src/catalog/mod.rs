@@ -1,6 +1,7 @@
 //! Catalogs: named sets of protobuf descriptors, loaded at run time and turned into dense, immutable tables.
 
 mod answer_plan;
+mod at_hand;
 mod binding;
 mod bundled;
 mod cel;
@@ -8,6 +9,7 @@ mod compile;
 mod descriptor_set;
 mod diagnose;
 mod editions;
+mod field_reader;
 mod gather;
 mod http_rule;
 mod method_settings;
@@ -16,6 +18,7 @@ mod modern_descriptor;
 mod name_index;
 mod notes;
 mod records;
+mod repeat;
 mod rules;
 mod schema;
 mod schema_build;
@@ -28,12 +31,18 @@ mod text_format;
 mod unit;
 
 pub use answer_plan::{AnswerPlan, Location, LocationPart, check_fields};
+pub use at_hand::{descriptors_at_hand, is_at_hand, is_protobufs_own};
 pub use bundled::schema as bundled_schema;
 pub use cel::{CelFailure, CelRules};
+pub use field_reader::{FieldReader, FieldValue, LeafKind, MAX_FIELD_PATH, OwnedFieldValue};
 pub use http_rule::{HttpRule, RuleBinding};
-pub use method_settings::{MethodSettings, PartialRest, PartialSettings, PartialSse, RestSettings, SseSettings};
+pub use method_settings::{
+    HedgeSettings, MethodSettings, PartialHedge, PartialRest, PartialRetry, PartialSettings, PartialSse, RestSettings,
+    RetrySettings, SseSettings,
+};
 pub use mistake::{Mistake, Place};
 pub use notes::{Behavior, Note, Notes};
+pub use repeat::RetryOn;
 pub use rules::{
     BrokenRules, Clock, Constraint, Exclusive, FieldRules, Inapplicable, Literal, MessageRules, OneofRule, Said,
     SizeRules, ValueRules, is_unset, type_number,
@@ -44,7 +53,7 @@ pub use service::{
     UnknownFields, UnknownNumbers, Verb, Weave,
 };
 pub use settings::{HostRule, SettingRule, check_settings};
-pub use source::{Loaded, Source, load};
+pub use source::{HeldSet, Loaded, Source, load};
 pub use template::{MAX_LITERAL, Segment, Template, TemplateError, TemplateVariable};
 
 /// What to do when two rules of one shape and verb are in a table.

@@ -213,6 +213,15 @@ impl std::fmt::Display for Verb {
     }
 }
 
+// === impl Method ===
+
+impl Method {
+    /// Whether a call of it may be executed twice: by its `idempotency_level`, or as the settings say instead.
+    pub fn is_repeatable(&self) -> bool {
+        self.settings.idempotent.unwrap_or(self.idempotency != Idempotency::Unknown)
+    }
+}
+
 // === impl StreamKind ===
 
 impl StreamKind {

@@ -14,6 +14,7 @@ use super::http_rule::{HttpRule, RuleBinding};
 use super::method_settings::MethodSettings;
 use super::mistake::{Mistake, Place};
 use super::records::{Records, Value};
+use super::repeat;
 use super::rules::{self, BrokenRules, Written};
 use super::schema::{MessageId, Schema};
 use super::service::{Idempotency, Method, Service, StreamKind};
@@ -32,6 +33,8 @@ pub struct Source {
     pub protos: Vec<PathBuf>,
     /// Descriptor sets; all their services are offered.
     pub descriptor_sets: Vec<PathBuf>,
+    /// Descriptor sets that are no files, as what an upstream told of itself; all their services are offered.
+    pub held_sets: Vec<HeldSet>,
     /// HTTP rules besides the annotations.
     pub rules: Vec<HttpRule>,
     /// Name of the cluster that answers the catalog's calls.
@@ -52,6 +55,15 @@ pub struct Source {
     pub settings: Vec<SettingRule>,
 }
 
+/// A descriptor set in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSet {
+    /// What mistakes call it.
+    pub name: Box<str>,
+    /// An encoded `google.protobuf.FileDescriptorSet`.
+    pub bytes: Bytes,
+}
+
 /// A catalog that was loaded without mistakes.
 #[derive(Debug)]
 pub struct Loaded {
@@ -68,7 +80,8 @@ pub struct Loaded {
 pub fn load(source: &Source) -> Result<Loaded, Vec<Mistake>> {
     let roots = gather::roots(source);
     // who passes unknown methods on can do without any description
-    if roots.is_empty() && source.descriptor_sets.is_empty() && !source.pass_unknown_methods {
+    let has_sets = !source.descriptor_sets.is_empty() || !source.held_sets.is_empty();
+    if roots.is_empty() && !has_sets && !source.pass_unknown_methods {
         let text = format!("catalog {:?} has neither .proto files nor a descriptor set", source.name);
         return Err(vec![Mistake::new(text)]);
     }
@@ -137,6 +150,7 @@ impl Source {
             proto_paths: Vec::new(),
             protos: Vec::new(),
             descriptor_sets: Vec::new(),
+            held_sets: Vec::new(),
             rules: Vec::new(),
             cluster: cluster.into(),
             hosts: Vec::new(),
@@ -252,6 +266,7 @@ impl Builder<'_> {
             Ok(plan) => method.answers = plan,
             Err(mistakes) => self.mistakes.extend(mistakes),
         }
+        self.mistakes.extend(repeat::check(&method, &self.source.settings));
         self.methods.push(method);
     }
 

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::flags::ServeFlags;
-use super::{REFUSED, report};
+use super::{REFUSED, catalogs, report};
 use crate::catalog::{Catalog, GuardMode, MessageId, Method, Mistake};
 use crate::config::{self, Complete, Settled};
 use crate::describe::{self, Finding, LINTS};
 use crate::listen;
+use crate::proxy::FieldKeys;
+use crate::route::{RouteTold, Targets};
 use crate::upstream::EndpointSettings;
 use crate::wire::closest;
 
@@ -78,10 +80,18 @@ pub(super) fn run(mut flags: CheckFlags) -> ExitCode {
         origin.purpose = config::Purpose::Describe;
     }
     let config::Checked { settled, mut mistakes } = origin.check();
-    let Some(settled) = settled else { return flags.refused(mistakes) };
-    match config::complete(&settled.catalogs) {
-        Ok(complete) if mistakes.is_empty() => flags.passed(&settled, &complete),
-        Ok(_) => flags.refused(mistakes),
+    let Some(mut settled) = settled else { return flags.refused(mistakes) };
+    match catalogs::complete(&mut settled) {
+        Ok(complete) => {
+            mistakes.extend(FieldKeys::resolve(&settled.clusters, &complete.catalogs).err().into_iter().flatten());
+            match Targets::resolve(&settled.routes, &complete.catalogs) {
+                Ok(targets) if mistakes.is_empty() => flags.passed(&settled, &complete, &targets),
+                targets => {
+                    mistakes.extend(targets.err().into_iter().flatten());
+                    flags.refused(config::sorted(mistakes))
+                }
+            }
+        }
         Err(more) => {
             mistakes.extend(more);
             flags.refused(config::sorted(mistakes))
@@ -102,7 +112,7 @@ impl CheckFlags {
     }
 
     /// Without mistakes; there may be warnings.
-    fn passed(&self, settled: &Settled, complete: &Complete) -> ExitCode {
+    fn passed(&self, settled: &Settled, complete: &Complete, targets: &Targets) -> ExitCode {
         let lints = describe::lints(&complete.catalogs, &complete.table);
         let told = lints.into_iter().filter(|lint| self.allow.iter().all(|id| id != lint.id));
         let findings: Vec<Finding> = complete.warnings.iter().cloned().map(Finding::warning).chain(told).collect();
@@ -124,7 +134,7 @@ impl CheckFlags {
                     count => eprintln!("{count} warnings, and warnings are denied"),
                 }
             } else {
-                report::print(&summary(settled, complete));
+                report::print(&summary(settled, complete, targets));
             }
         }
         if denied { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
@@ -140,7 +150,7 @@ impl CheckFlags {
 }
 
 /// What would run, in a few lines.
-fn summary(settled: &Settled, complete: &Complete) -> String {
+fn summary(settled: &Settled, complete: &Complete, targets: &Targets) -> String {
     let mut out = String::from("no mistakes\n");
     // writing to a String cannot fail
     for listener in &settled.listeners {
@@ -161,6 +171,10 @@ fn summary(settled: &Settled, complete: &Complete) -> String {
         if !held.is_empty() {
             let _ = writeln!(out, "    rules of buf.validate: {}", held.join("; "));
         }
+    }
+    for route in targets.rules.iter().map(|resolved| RouteTold::new(resolved)) {
+        let _ =
+            writeln!(out, "  route {}: {}{} -> {}", route.name, route.matches.join(", "), route.asks(), route.target());
     }
     out
 }

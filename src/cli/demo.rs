@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::{fs, io};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use super::{report, serve};
 use crate::config::{Flags, Origin, Purpose};
 use crate::demo::upstream::Upstream;
 use crate::demo::{CONFIG, PROTOS, page};
+use crate::reflect::Book;
 use crate::server;
 
 #[derive(Debug, Args)]
@@ -55,9 +57,11 @@ fn serve_demo(origin: Origin) -> ExitCode {
     let mut start = serve::start(&settled);
     start.drain_timeout = std::time::Duration::from_secs(2);
     let config = origin.file.clone().unwrap_or_default();
-    let load = serve::load(origin, Some(page::find));
-    serve::ended(server::run(start, load, serve::handler, |addresses| {
-        if let Some(address) = addresses.first() {
+    let book = Book::new(Arc::clone(&start.meters));
+    let load = serve::load(origin, &book, Some(page::find), &start.meters);
+    serve::ended(server::run(start, load, serve::handler, |running| {
+        serve::follow(&book, running);
+        if let Some(address) = running.addresses().first() {
             report::print(&welcome(*address, &config));
         }
     }))

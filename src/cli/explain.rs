@@ -19,9 +19,9 @@ use http_body::Body as _;
 
 use super::flags::CatalogFlags;
 use super::notes_taker::NotesTaker;
-use super::{FAILED, report};
+use super::{FAILED, catalogs, report};
 use crate::call::{Connection, Head, Inbound};
-use crate::catalog::{Catalog, Mistake};
+use crate::catalog::Mistake;
 use crate::config::{self, Settled};
 use crate::describe::{self, Asked, Outcome, Told, Upstream};
 use crate::observe::Meters;
@@ -78,11 +78,7 @@ pub(super) fn run(flags: ExplainFlags) -> ExitCode {
         Ok(request) => request,
         Err(mistakes) => return report::refused(&mistakes),
     };
-    let loaded = catalog.origin().load().and_then(|settled| {
-        let complete = config::complete(&settled.catalogs)?;
-        Ok((settled, complete))
-    });
-    let (settled, complete) = match loaded {
+    let (settled, complete) = match catalogs::load(&catalog.origin()) {
         Ok(loaded) => loaded,
         Err(mistakes) => return report::refused(&mistakes),
     };
@@ -119,10 +115,12 @@ async fn carry(
     let taker = NotesTaker::start().await.map_err(other)?;
     let clusters: Vec<ClusterSettings> = settled.clusters.iter().map(|cluster| to_taker(cluster, &taker)).collect();
     let cors = settled.cors.as_ref().and_then(Cors::new);
-    let tables = Tables::new(complete.catalogs, complete.table, &clusters, &Clusters::default(), cors, None)
-        .map_err(Failure::Mistakes)?;
-    let tables = Arc::new(tables);
+    let known = Clusters::default();
+    let tables =
+        Tables::new(complete.catalogs, complete.table, &clusters, &known, cors, None).map_err(Failure::Mistakes)?;
     let meters = Meters::new(false);
+    let tables = tables.with_routes(&settled.routes, &clusters, &known, &meters).map_err(Failure::Mistakes)?;
+    let tables = Arc::new(tables);
     let shared = Arc::new(ArcSwap::new(Arc::clone(&tables)));
     let handler = Arc::new(Handler::new(shared, Pool::new(Arc::clone(&meters)), Arc::clone(&meters)));
     let told = async {
@@ -135,12 +133,20 @@ async fn carry(
     // what the notes taker answers is nobody's business
     outcome.told = Some(told).filter(|_| !taker.heard_all());
     outcome.dialect = meters.dialects_heard().last().unwrap_or("unknown");
+    outcome.route = taken(settled, &meters);
     Ok((tables, outcome))
+}
+
+/// The route that the only call so far has gone by, and the cluster, unless it is the catalog's own.
+fn taken(settled: &Settled, meters: &Meters) -> Option<(String, Option<String>)> {
+    let (labels, _) = meters.route_calls.read().into_iter().find(|(_, count)| *count > 0)?;
+    let [route, cluster] = &*labels else { return None };
+    Some((route.to_string(), settled.cluster(cluster).map(|known| known.name.to_string())))
 }
 
 fn to_taker(cluster: &ClusterSettings, taker: &NotesTaker) -> ClusterSettings {
     let address = taker.address();
-    let endpoint = EndpointSettings { host: address.ip().to_string().into(), port: address.port(), tls: false };
+    let endpoint = EndpointSettings::new(address.ip().to_string(), address.port(), false);
     ClusterSettings { endpoints: vec![endpoint], ..cluster.clone() }
 }
 
@@ -179,12 +185,12 @@ fn shown(settled: &Settled, tables: &Tables, request: &Request, outcome: &Outcom
         path: request.uri.path(),
         query: request.uri.query(),
     };
-    let upstream = |catalog: &Catalog| {
-        let cluster = settled.cluster(&catalog.cluster);
+    let upstream = |name: &str| {
+        let cluster = settled.cluster(name);
         let endpoints = cluster.iter().flat_map(|cluster| &cluster.endpoints).map(super::check::url).collect();
-        Upstream { cluster: catalog.cluster.to_string(), endpoints }
+        Upstream { cluster: name.to_owned(), endpoints }
     };
-    let explanation = describe::explain(&tables.catalogs, &tables.routes, &asked, outcome, upstream);
+    let explanation = describe::explain(&tables.catalogs, &tables.routes, &asked, outcome, tables.targets(), upstream);
     match json {
         true => explanation.to_json() + "\n",
         false => explanation.to_text().lines().map(|line| report::one_line(line) + "\n").collect(),

@@ -31,8 +31,7 @@ pub(super) struct CatalogFlags {
     pub descriptor_set: Vec<PathBuf>,
 
     /// Take the catalog from the upstream's reflection
-    // Declared, so that its use gets an answer; hidden, as this version cannot do it.
-    #[arg(long, hide = true)]
+    #[arg(long)]
     pub reflect: bool,
 
     /// What to do about two rules of one shape: `refuse` to load, or `report` them and leave them unrouted

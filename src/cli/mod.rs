@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 a failure while running; 2 bad usage or configuration.
 
+mod catalogs;
 mod check;
 mod demo;
 mod explain;
@@ -9,6 +10,7 @@ mod flags;
 mod notes_taker;
 mod openapi;
 mod operator;
+mod reflect;
 mod report;
 mod routes;
 mod serve;
@@ -51,6 +53,9 @@ enum Verb {
     /// Print the REST side of the catalogs as OpenAPI 3.1
     #[command(after_help = openapi::EXAMPLES)]
     Openapi(openapi::OpenapiFlags),
+    /// Ask upstreams for their descriptors: what their instances have and how they differ, or a file of it
+    #[command(after_help = reflect::EXAMPLES)]
+    Reflect(reflect::ReflectFlags),
     /// Turn one message between JSON, protobuf's encoding and its text format
     #[command(after_help = transcode::EXAMPLES)]
     Transcode(transcode::TranscodeFlags),
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
         Verb::Routes(flags) => routes::run(flags),
         Verb::Explain(flags) => explain::run(flags),
         Verb::Openapi(flags) => openapi::run(flags),
+        Verb::Reflect(flags) => reflect::run(flags),
         Verb::Transcode(flags) => transcode::run(flags),
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::explain::listed;
 use crate::describe::Carried;
+use crate::proxy::MIRRORED;
 use crate::wire::{Frame, FrameReader};
 
 /// The notes taker while it listens. Dropping it ends it.
@@ -70,6 +71,9 @@ async fn serve(socket: TcpStream, notes: Arc<Mutex<Notes>>) {
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
+        if headers.contains_key(MIRRORED) {
+            continue;
+        }
         headers.remove(http::header::HOST);
         lock(&notes).carried =
             Some(Carried { path: parts.uri.path().to_owned(), metadata: listed(&headers), messages: Vec::new() });

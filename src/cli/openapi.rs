@@ -6,9 +6,8 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::flags::CatalogFlags;
-use super::report;
+use super::{catalogs, report};
 use crate::catalog::{Catalog, Notes, Source};
-use crate::config;
 use crate::describe::{self, OpenapiOptions};
 
 pub(super) const EXAMPLES: &str = "\
@@ -44,12 +43,8 @@ enum Format {
 }
 
 pub(super) fn run(flags: OpenapiFlags) -> ExitCode {
-    let settled = match flags.catalog.origin().load() {
-        Ok(settled) => settled,
-        Err(mistakes) => return report::refused(&mistakes),
-    };
-    let complete = match config::complete(&settled.catalogs) {
-        Ok(complete) => complete,
+    let (settled, complete) = match catalogs::load(&flags.catalog.origin()) {
+        Ok(loaded) => loaded,
         Err(mistakes) => return report::refused(&mistakes),
     };
     report::warn(&complete.warnings);

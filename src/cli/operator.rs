@@ -1,4 +1,4 @@
-//! What the operator's door shows of a generation: its routes, and its REST side as OpenAPI.
+//! What the operator's door shows of a generation: its routes, its REST side as OpenAPI, and how upstreams differ from it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +10,7 @@ use crate::admin::{Page, Pages};
 use crate::catalog::Source;
 use crate::describe::{self, OpenapiOptions};
 use crate::proxy::Tables;
+use crate::reflect::Book;
 use crate::server::About;
 
 /// A generation that is described when somebody asks for it, and once only.
@@ -18,6 +19,8 @@ struct Described {
     /// What its catalogs were loaded from, to read comments in.
     sources: Vec<Source>,
     options: OpenapiOptions,
+    /// Not of this generation alone: how upstreams stand to it is told as it is when somebody asks.
+    book: Arc<Book>,
     document: OnceLock<Value>,
     json: OnceLock<Bytes>,
     yaml: OnceLock<Bytes>,
@@ -25,12 +28,15 @@ struct Described {
 }
 
 /// The pages about a generation that is loaded from these sources.
-pub(super) fn about(sources: Vec<Source>, options: OpenapiOptions) -> About<Tables> {
+pub(super) fn about(sources: Vec<Source>, options: OpenapiOptions, book: Arc<Book>) -> About<Tables> {
     Box::new(move |tables| -> Pages {
+        // they are in force now
+        book.accept();
         let described = Described {
             tables,
             sources,
             options,
+            book,
             document: OnceLock::new(),
             json: OnceLock::new(),
             yaml: OnceLock::new(),
@@ -38,6 +44,10 @@ pub(super) fn about(sources: Vec<Source>, options: OpenapiOptions) -> About<Tabl
         };
         Box::new(move |path| described.page(path))
     })
+}
+
+fn page(content_type: &'static str, text: String) -> Page {
+    Page { content_type, bytes: text.into() }
 }
 
 // === impl Described ===
@@ -50,6 +60,8 @@ impl Described {
                 ("application/yaml", self.yaml.get_or_init(|| describe::to_yaml(self.document()).into()))
             }
             "/routes" => ("application/json", self.routes.get_or_init(|| self.routes())),
+            "/drift" => return Some(page("text/plain; charset=utf-8", self.book.drift_text())),
+            "/drift.json" => return Some(page("application/json", self.book.drift_json().to_string())),
             _ => return None,
         };
         Some(Page { content_type, bytes: bytes.clone() })
@@ -64,6 +76,10 @@ impl Described {
     }
 
     fn routes(&self) -> Bytes {
-        describe::routes_json(&describe::routes(&self.tables.catalogs, &self.tables.routes)).into()
+        let mut lines = describe::routes(&self.tables.catalogs, &self.tables.routes);
+        if let Some(targets) = self.tables.targets() {
+            lines = describe::with_targets(lines, &self.tables.routes, targets);
+        }
+        describe::routes_json(&lines).into()
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::flags::CatalogFlags;
-use super::report;
-use crate::{config, describe};
+use super::{catalogs, report};
+use crate::describe;
+use crate::route::Targets;
 
 #[derive(Debug, Args)]
 pub(super) struct RoutesFlags {
@@ -19,14 +20,19 @@ pub(super) struct RoutesFlags {
 }
 
 pub(super) fn run(flags: RoutesFlags) -> ExitCode {
-    let complete = match flags.catalog.origin().load().and_then(|settled| config::complete(&settled.catalogs)) {
-        Ok(complete) => complete,
+    let loaded = catalogs::load(&flags.catalog.origin()).and_then(|(settled, complete)| {
+        let targets = Targets::resolve(&settled.routes, &complete.catalogs)?;
+        Ok((complete, targets))
+    });
+    let (complete, targets) = match loaded {
+        Ok(loaded) => loaded,
         Err(mistakes) => return report::refused(&mistakes),
     };
     report::warn(&complete.warnings);
     let lines = describe::routes(&complete.catalogs, &complete.table);
+    let lines = describe::with_targets(lines, &complete.table, &targets);
     match flags.json {
         true => report::print(&describe::routes_json(&lines)),
-        false => report::print(&describe::routes_text(&lines)),
+        false => report::print(&(describe::routes_text(&lines) + &describe::targets_text(&targets))),
     }
 }

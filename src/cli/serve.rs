@@ -10,7 +10,8 @@ use crate::config::{self, Origin, Settled};
 use crate::observe::Meters;
 use crate::policy::cors::Cors;
 use crate::proxy::{Handler, Page, Tables};
-use crate::server::{self, Load, Loaded, RunError, Spot, Start};
+use crate::reflect::{Book, Look};
+use crate::server::{self, Load, Loaded, RunError, Running, Spot, Start};
 use crate::upstream::{Clusters, Pool};
 
 pub(super) const EXAMPLES: &str = "\
@@ -29,7 +30,9 @@ pub(super) fn run(flags: ServeFlags) -> ExitCode {
         Err(mistakes) => return report::refused(&mistakes),
     };
     let start = start(&settled);
-    ended(server::run(start, load(origin, None), handler, |_| {}))
+    let book = Book::new(Arc::clone(&start.meters));
+    let load = load(origin, &book, None, &start.meters);
+    ended(server::run(start, load, handler, |running| follow(&book, running)))
 }
 
 /// What is fixed for the life of the process.
@@ -43,30 +46,51 @@ pub(super) fn start(settled: &Settled) -> Start {
     }
 }
 
-/// What every generation is made of, read anew by each reload.
-pub(super) fn load(origin: Origin, pages: Option<fn(&str) -> Option<Page>>) -> Load<Tables> {
-    let known = Clusters::default();
-    Box::new(move || generation(&origin, &known, pages))
+/// What every generation is made of, read anew by each reload. `meters` learn of the clusters.
+pub(super) fn load(
+    origin: Origin,
+    book: &Arc<Book>,
+    pages: Option<fn(&str) -> Option<Page>>,
+    meters: &Arc<Meters>,
+) -> Load<Tables> {
+    let known = Arc::new(Clusters::default());
+    meters.ask_of_upstreams(Arc::<Clusters>::clone(&known));
+    let meters = Arc::clone(meters);
+    let book = Arc::clone(book);
+    Box::new(move || generation(&origin, &known, &book, pages, &meters))
+}
+
+/// Lets upstreams be asked again for what they are, and a change of that reload. Without a thread for it, what they said
+/// at the start stays until somebody reloads.
+pub(super) fn follow(book: &Arc<Book>, running: &Running) {
+    let reloading = running.reloading();
+    if let Err(error) = book.follow(move || reloading.soon()) {
+        tracing::error!(%error, "upstreams are not asked again for their descriptors; SIGHUP still does");
+    }
 }
 
 fn generation(
     origin: &Origin,
     known: &Clusters,
+    book: &Arc<Book>,
     pages: Option<fn(&str) -> Option<Page>>,
+    meters: &Meters,
 ) -> Result<Loaded<Tables>, Vec<Mistake>> {
-    let settled = origin.load()?;
+    let mut settled = origin.load()?;
+    report::warn(&book.fill(&settled.reflections, &mut settled.catalogs, Look::Serve)?);
     let complete = config::complete(&settled.catalogs)?;
     report::warn(&complete.warnings);
     let cors = settled.cors.as_ref().and_then(Cors::new);
     let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, known, cors, pages)?;
+    let tables = tables.with_routes(&settled.routes, &settled.clusters, known, meters)?;
     let mut watch = settled.files;
     watch.extend(complete.watched);
-    Ok(Loaded { tables, watch, about: Some(operator::about(settled.catalogs, settled.openapi)) })
+    Ok(Loaded { tables, watch, about: Some(operator::about(settled.catalogs, settled.openapi, Arc::clone(book))) })
 }
 
 /// A worker's handler, with a pool of its own.
 pub(super) fn handler(spot: Spot<Tables>) -> Arc<Handler> {
-    let pool = Pool::new(Arc::clone(&spot.meters));
+    let pool = Pool::of_worker(Arc::clone(&spot.meters), spot.worker, spot.workers);
     Arc::new(Handler::new(spot.tables, pool, spot.meters))
 }
 

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::flags::CatalogFlags;
-use super::report;
+use super::{catalogs, report};
 use crate::catalog::{Catalog, MessageId, Mistake};
-use crate::config;
 use crate::transcode::{GuardOptions, MAX_BROKEN, PrintOptions, ReadOptions, guard, json_to_wire, wire_to_json};
 use crate::wire::closest;
 
@@ -67,8 +66,8 @@ enum Form {
 
 pub(super) fn run(flags: TranscodeFlags) -> ExitCode {
     let TranscodeFlags { catalog, name, wanted } = flags;
-    let complete = match catalog.origin().load().and_then(|settled| config::complete(&settled.catalogs)) {
-        Ok(complete) => complete,
+    let complete = match catalogs::load(&catalog.origin()) {
+        Ok((_, complete)) => complete,
         Err(mistakes) => return report::refused(&mistakes),
     };
     let found = complete.catalogs.iter().find_map(|catalog| Some((catalog, catalog.schema.find(&name)?)));

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::value::{self, Parsed};
-use super::written::{At, Catalog, Cors, Identity, Listener, ListenerTls, MODES, Settings, Spot, Validate, Written};
+use super::written::{
+    At, Catalog, Cors, Identity, Listener, ListenerTls, MODES, Reflect, Settings, Spot, Validate, Written,
+};
 use crate::catalog::{Conflicts, Mistake};
 
-/// The name of the catalog, and of its cluster, that `--upstream`, `--proto-path`, `--proto` and `--descriptor-set`
-/// make.
+/// The name of the catalog, and of its cluster, that `--upstream`, `--proto-path`, `--proto`, `--descriptor-set`
+/// and `--reflect` make.
 pub const COMMAND_LINE: &str = "command-line";
 
 /// The flags as they were typed. Text where a form has to be checked, so that their mistakes are reported together
@@ -122,13 +124,6 @@ impl Flags {
 
     fn apply_catalogs(&self, written: &mut Written, mistakes: &mut Vec<Mistake>) {
         const CONFLICTS: &[(&str, Conflicts)] = &[("refuse", Conflicts::Refuse), ("report", Conflicts::Report)];
-        if self.reflect {
-            mistakes.push(
-                Spot::flag("--reflect")
-                    .mistake("this version does not take catalogs from reflection")
-                    .hint("give --proto-path DIR or --descriptor-set FILE"),
-            );
-        }
         if self.name_a_catalog() {
             let catalog = self.catalog(mistakes);
             written.catalogs.push(catalog);
@@ -157,6 +152,7 @@ impl Flags {
             proto_paths: paths(&self.proto_path, "--proto-path"),
             protos: paths(&self.proto, "--proto"),
             descriptor_sets: paths(&self.descriptor_set, "--descriptor-set"),
+            reflect: self.reflect.then(|| Reflect::unsaid(Spot::flag("--reflect"))),
             upstream,
             ..Catalog::unsaid(Spot::flag(flag))
         }

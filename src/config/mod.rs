@@ -13,7 +13,9 @@ mod load;
 mod node;
 mod reference_table;
 mod settle;
+mod settle_routes;
 mod settled;
+mod upstream_value;
 mod value;
 mod written;
 
@@ -70,8 +72,7 @@ impl Origin {
         let Some(file) = &self.file else {
             if !self.flags.name_a_catalog() {
                 let text = "there is nothing to serve: neither a CONFIG nor a catalog";
-                let hint =
-                    "name a configuration file, or give --upstream URL with --proto-path DIR or --descriptor-set FILE";
+                let hint = "name a configuration file, or give --upstream URL with --proto-path DIR, --descriptor-set FILE or --reflect";
                 return Checked { settled: None, mistakes: vec![Mistake::new(text).hint(hint)] };
             }
             return self.settle("", "command line", Path::new(""), &environment);

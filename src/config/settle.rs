@@ -2,12 +2,16 @@
 //! what was not said gets its default. Collects every mistake; a part with one is left out, so that one slip is told
 //! once.
 
+mod reflect;
+mod upstream;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Purpose;
 use super::certificate;
+use super::settle_routes;
 use super::settled::Settled;
 use super::value::{Parsed, wrong};
 use super::written::{self, At, Spot, Written};
@@ -17,7 +21,7 @@ use crate::catalog::{
 use crate::listen;
 use crate::net::tls;
 use crate::policy::cors;
-use crate::upstream::{ClientIdentity, ClusterSettings, EndpointSettings, Roots, TlsSettings};
+use crate::upstream::{ClusterSettings, Discovery, EndpointSettings};
 use crate::wire::closest;
 
 /// Where `serve` listens when nothing says otherwise: this machine alone.
@@ -29,14 +33,21 @@ pub(super) fn settle(written: &Written, base: &Path, purpose: Purpose, told: &[S
     let mut settling = Settling { base, purpose, told, mistakes: Vec::new(), files: Vec::new() };
     let mut clusters = settling.clusters(&written.clusters);
     let settings = settling.settings(&written.settings);
-    let catalogs = settling.catalogs(written, &settings, &mut clusters);
+    let mut catalogs = settling.catalogs(written, &settings, &mut clusters);
+    let reflections = settling.reflections(written, &mut catalogs, &clusters);
+    if let Some(zone) = &written.zone {
+        clusters.iter_mut().for_each(|cluster| cluster.zone = Some(zone.value.as_str().into()));
+    }
+    let routes = settle_routes::routes(&written.routes, &clusters, &mut settling.mistakes);
     let settled = Settled {
         listeners: settling.listeners(&written.listeners, written.admin.as_ref()),
         admin: value_of(&written.admin),
-        workers: value_of(&written.workers).and_then(|workers| usize::try_from(workers).ok()),
+        workers: value_of(&written.workers),
         drain_timeout: value_of(&written.drain_timeout).unwrap_or(DRAIN_TIMEOUT),
         clusters,
         catalogs,
+        reflections,
+        routes,
         cors: written.cors.as_ref().and_then(|cors| settling.cors(cors)),
         openapi: written.openapi.clone(),
         files: settling.files,
@@ -49,7 +60,7 @@ struct Settling<'w> {
     purpose: Purpose,
     told: &'w [String],
     mistakes: Vec<Mistake>,
-    /// Files that TLS needs.
+    /// Files that TLS needs, and pins.
     files: Vec<PathBuf>,
 }
 
@@ -96,9 +107,9 @@ impl Settling<'_> {
         set(&mut settings.header_timeout, &w.header_timeout);
         set(&mut settings.idle_timeout, &w.idle_timeout);
         set(&mut settings.max_age, &w.max_age);
-        set_narrow(&mut settings.max_connections, &w.max_connections);
-        set_narrow(&mut settings.max_concurrent_streams, &w.max_concurrent_streams);
-        set_narrow(&mut settings.max_header_bytes, &w.max_header_bytes);
+        set(&mut settings.max_connections, &w.max_connections);
+        set(&mut settings.max_concurrent_streams, &w.max_concurrent_streams);
+        set(&mut settings.max_header_bytes, &w.max_header_bytes);
         set(&mut settings.websockets, &w.websockets);
         set(&mut settings.websocket_ping_interval, &w.websocket_ping_interval);
         settings
@@ -194,7 +205,8 @@ impl Settling<'_> {
     }
 
     fn cluster(&mut self, w: &written::Cluster) -> ClusterSettings {
-        if w.endpoints.is_empty() && !self.is_told(&w.name.spot, "endpoints") {
+        let found = w.discovery.is_some() || self.is_told(&w.name.spot, "discovery");
+        if w.endpoints.is_empty() && !found && !self.is_told(&w.name.spot, "endpoints") {
             let mistake = w.name.spot.mistake("`endpoints` is missing");
             self.mistakes.push(mistake.hint("endpoints: one or a list of URLs, as in h2c://127.0.0.1:50051"));
         }
@@ -202,37 +214,29 @@ impl Settling<'_> {
         set(&mut settings.connect_timeout, &w.connect_timeout);
         set(&mut settings.keep_alive_interval, &w.ping_interval);
         set(&mut settings.keep_alive_timeout, &w.ping_timeout);
-        set_narrow(&mut settings.max_connections, &w.max_connections);
+        set(&mut settings.max_connections, &w.max_connections);
         settings.authority = value_of(&w.authority).map(Into::into);
+        w.spread.settle(&mut settings);
+        if let Some(discovery) = &w.discovery {
+            settings.discovery = self.discovery(discovery, &w.endpoints);
+        }
+        settings.probe = w.health.as_ref().map(|health| self.health(health));
+        settings.retry_budget = w.retry_budget;
         if let Some(tls) = &w.tls {
-            settings.tls = self.cluster_tls(tls, &w.endpoints);
+            let clear = match (w.endpoints.first(), &settings.discovery) {
+                (Some(first), _) => w.endpoints.iter().all(|at| !at.value.tls).then(|| first.value.label()),
+                (None, Discovery::Fixed) => None,
+                (None, discovery) => (!discovery.may_use_tls()).then(|| "what is discovered".to_owned()),
+            };
+            settings.tls = self.cluster_tls(tls, clear);
         }
+        self.name_of_what_is_found(w, &settings);
         settings
-    }
-
-    fn cluster_tls(&mut self, w: &written::ClusterTls, endpoints: &[At<EndpointSettings>]) -> TlsSettings {
-        if let (Some(first), true) = (endpoints.first(), endpoints.iter().all(|endpoint| !endpoint.value.tls)) {
-            let text = format!("has no effect: {} is clear text", first.value.label());
-            self.mistakes.push(w.identity.spot.mistake(text).hint("h2s:// in place of h2c://, or remove `tls`"));
-        }
-        let ca = w.ca.as_ref().and_then(|ca| self.file(ca, certificate::authorities));
-        let shown = w.identity.certificate.is_some() || w.identity.key.is_some();
-        let identity = if shown { self.identity(&w.identity) } else { None };
-        TlsSettings {
-            roots: ca.map_or(Roots::Public, |pem| Roots::Pem(pem.into())),
-            identity: identity.and_then(|_| {
-                // checked just now; were it gone since, that is a mistake, and never a call without a certificate
-                let certificate = self.file(w.identity.certificate.as_ref()?, certificate::text)?.into();
-                let key = self.file(w.identity.key.as_ref()?, certificate::text)?.into();
-                Some(ClientIdentity { certificate, key })
-            }),
-            server_name: value_of(&w.server_name).map(Into::into),
-        }
     }
 
     fn repeated_endpoints(&mut self, endpoints: &[At<EndpointSettings>]) {
         for (index, endpoint) in endpoints.iter().enumerate() {
-            if endpoints.iter().take(index).any(|other| other.value == endpoint.value) {
+            if endpoints.iter().take(index).any(|other| other.value.same_address(&endpoint.value)) {
                 self.mistakes.push(endpoint.spot.mistake(format!("{} is there twice", endpoint.value.label())));
             }
         }
@@ -324,10 +328,8 @@ impl Settling<'_> {
     fn catalog(&mut self, w: &written::Catalog, name: &str, cluster: String) -> Source {
         let pass_unknown_methods = value_of(&w.pass_unknown_methods).unwrap_or(false);
         let sources = w.proto_paths.len() + w.protos.len() + w.descriptor_sets.len();
-        let told = ["proto_paths", "protos", "descriptor_sets"].iter().any(|key| self.is_told(&w.spot, key));
-        // who asks for reflection has been told what this version takes
-        let told = told || self.told.iter().any(|key| key == "--reflect");
-        if sources == 0 && !told && !pass_unknown_methods {
+        let told = ["proto_paths", "protos", "descriptor_sets", "reflect"].iter().any(|key| self.is_told(&w.spot, key));
+        if sources == 0 && w.reflect.is_none() && !told && !pass_unknown_methods {
             self.mistakes.push(no_source(&w.spot));
         }
         for path in &w.proto_paths {
@@ -351,6 +353,7 @@ impl Settling<'_> {
             proto_paths: values_of(&w.proto_paths),
             protos: self.protos(w),
             descriptor_sets: values_of(&w.descriptor_sets),
+            held_sets: Vec::new(),
             cluster,
             hosts: w.hosts.iter().map(|(services, hosts)| host_rule(services, hosts)).collect(),
             default_hosts: value_of(&w.default_hosts).unwrap_or(false),
@@ -408,9 +411,11 @@ fn no_upstream(spot: &Spot) -> Mistake {
 
 fn no_source(spot: &Spot) -> Mistake {
     match spot.key.starts_with("--") {
-        true => spot.mistake("which services are these?").hint("give --proto-path DIR or --descriptor-set FILE"),
+        true => {
+            spot.mistake("which services are these?").hint("give --proto-path DIR, --descriptor-set FILE or --reflect")
+        }
         false => spot
-            .mistake("has no services: neither `proto_paths` nor `descriptor_sets`")
+            .mistake("has no services: neither `proto_paths`, `descriptor_sets` nor `reflect`")
             .hint("to pass calls on unseen, write `unknown_methods: pass`"),
     }
 }
@@ -512,6 +517,9 @@ impl Settling<'_> {
             guard_max_depth: value_of(&w.guard.max_depth),
             validate_requests: value_of(&w.validate.requests),
             validate_responses: value_of(&w.validate.responses),
+            idempotent: value_of(&w.idempotent).map(Some),
+            retry: w.retry.clone(),
+            hedge: w.hedge.clone(),
             rest: w.rest.clone(),
             sse: w.sse.clone(),
         };
@@ -532,12 +540,5 @@ fn values_of<T: Clone>(written: &[At<T>]) -> Vec<T> {
 fn set<T: Clone>(setting: &mut T, written: &Option<At<T>>) {
     if let Some(at) = written {
         setting.clone_from(&at.value);
-    }
-}
-
-/// As [`set`], of a number whose bounds were checked when it was read.
-fn set_narrow<T: TryFrom<N>, N: Copy>(setting: &mut T, written: &Option<At<N>>) {
-    if let Some(narrow) = written.as_ref().and_then(|at| T::try_from(at.value).ok()) {
-        *setting = narrow;
     }
 }

@@ -8,6 +8,8 @@ use crate::catalog::Source;
 use crate::describe::OpenapiOptions;
 use crate::listen;
 use crate::policy::cors;
+use crate::reflect;
+use crate::route::TargetRule;
 use crate::upstream::ClusterSettings;
 
 /// A whole configuration, in which every name refers to something and every file was there when it was read.
@@ -25,6 +27,11 @@ pub struct Settled {
     pub clusters: Vec<ClusterSettings>,
     /// Names are unique; each names one of `clusters`, and has the `settings` of the top and its own.
     pub catalogs: Vec<Source>,
+    /// The catalogs that come from reflection, by their names; those of `catalogs` lack what upstreams say until it is
+    /// filled in ([`reflect::Book::fill`]).
+    pub reflections: Vec<reflect::Settings>,
+    /// To which clusters calls go, in order. Their methods and fields are looked for when the catalogs are loaded.
+    pub routes: Vec<TargetRule>,
     /// `None`: no browser of another origin may call.
     pub cors: Option<cors::Settings>,
     /// What the OpenAPI document says beside what the catalogs do.

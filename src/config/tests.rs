@@ -1,3 +1,6 @@
+mod repeat;
+mod routes;
+
 use std::time::Duration;
 
 use super::*;
@@ -89,6 +92,20 @@ fn the_reference_tells_the_defaults_that_hold() {
     assert_eq!(default("listeners[].max_concurrent_streams"), listener.max_concurrent_streams.to_string());
     assert_eq!(default("listeners[].max_connections"), listener.max_connections.to_string());
     assert_eq!(default("clusters.<name>.max_connections"), cluster.max_connections.to_string());
+    assert_eq!(default("clusters.<name>.balance"), cluster.balance.name());
+    assert_eq!(default("clusters.<name>.panic_threshold"), cluster.panic_threshold.to_string());
+    let ejection = cluster.ejection.as_ref().expect("on by default");
+    for (key, holds) in [
+        ("consecutive", ejection.consecutive.to_string()),
+        ("success_rate", (ejection.success_rate * 100.0).to_string()),
+        ("min_calls", ejection.min_calls.to_string()),
+        ("max_ejected", ejection.max_ejected.to_string()),
+    ] {
+        assert_eq!(default(&format!("clusters.<name>.ejection.{key}")), holds, "{key}");
+    }
+    for (key, holds) in [("window", ejection.window), ("time", ejection.time.first), ("max_time", ejection.time.cap)] {
+        assert_eq!(value::duration(default(&format!("clusters.<name>.ejection.{key}"))), Ok(holds), "{key}");
+    }
 }
 
 #[test]
@@ -479,13 +496,12 @@ fn mistakes_of_flags_are_told_with_those_of_the_file() {
     let told = |start: &str| assert!(found.iter().any(|mistake| mistake.starts_with(start)), "{start}: {found:#?}");
     told("--listen: \"8080\" is not an address");
     told("--upstream: upstream \"127.0.0.1:1\": no scheme");
-    told("--reflect: this version");
     told("--tls-key: needs a certificate (give --tls-cert FILE too)");
     told("--workers: \"many\" is not a whole number");
     told("--conflicts: \"reprot\" is not refuse or report (did you mean \"report\"?)");
     told("t.yaml:1:1: lsteners: unknown key");
     told("--tls-key: there is no file k.pem");
-    assert_eq!(found.len(), 8, "{found:#?}");
+    assert_eq!(found.len(), 7, "{found:#?}");
 }
 
 #[test]
@@ -501,11 +517,12 @@ mod mutations {
     use super::*;
     use proptest::prelude::*;
 
-    const EXAMPLES: [&str; 4] = [
+    const EXAMPLES: [&str; 5] = [
         include_str!("../../catalogs/minimal.yaml"),
         include_str!("../../catalogs/tls.yaml"),
         include_str!("../../catalogs/rest-rules.yaml"),
         include_str!("../../catalogs/production.yaml"),
+        include_str!("../../catalogs/routes.yaml"),
     ];
 
     const INSERTS: [&str; 24] = [
@@ -563,4 +580,163 @@ settings: [{match: p.S/*, validate: {requests: shadow, responses: enforce}}]
     assert_eq!(of(&settled, "/p.T/N"), (enforce, off, off));
     let mistakes = settle(Some("on")).expect_err("is no mode");
     assert!(mistakes[0].to_string().starts_with("--validate: "), "{mistakes:?}");
+}
+
+#[test]
+fn endpoints_have_weights_and_clusters_say_how_calls_are_spread() {
+    use crate::status::Code;
+    use crate::upstream::{Balance, Ejection, HashBy, Limits};
+
+    let text = with_catalog(
+        "zone: a
+clusters:
+  books:
+    endpoints:
+      - h2c://one:1
+      - {url: h2c://two:1, weight: 9, priority: 1, zone: b}
+    balance: ring_hash
+    hash_by: {header: X-User}
+    panic_threshold: 30%
+    slow_start: 30s
+    ejection: {consecutive: 3, success_rate: 80, window: 5s, min_calls: 7, time: 1s, max_time: 9s, max_ejected: 10, codes: [ABORTED]}
+    limits: {calls: 100, pending: 10, calls_per_endpoint: 5}
+",
+    );
+    let settled = settle(&text).expect("settles");
+    let cluster = settled.cluster("books").expect("a cluster");
+    let spread: Vec<_> = cluster.endpoints.iter().map(|at| (at.weight, at.priority, at.zone.as_deref())).collect();
+    assert_eq!(spread, [(1, 0, None), (9, 1, Some("b"))]);
+    assert_eq!(cluster.balance, Balance::RingHash(HashBy::Header("x-user".parse().expect("a name"))));
+    assert_eq!((cluster.panic_threshold, cluster.slow_start.as_secs(), cluster.zone.as_deref()), (30, 30, Some("a")));
+    assert_eq!(cluster.limits, Limits { calls: Some(100), pending: Some(10), endpoint_calls: Some(5) });
+    let Some(Ejection { consecutive: 3, min_calls: 7, max_ejected: 10, failures, time, .. }) = cluster.ejection else {
+        panic!("{:?}", cluster.ejection)
+    };
+    assert!(failures.has(Code::Aborted) && !failures.has(Code::Unavailable));
+    assert_eq!((time.first.as_secs(), time.cap.as_secs()), (1, 9));
+}
+
+#[test]
+fn what_is_said_of_spreading_fits_together() {
+    for (lines, why) in [
+        ("balance: p3c", "p2c or round_robin"),
+        ("balance: ring_hash", "`hash_by` is missing"),
+        ("hash_by: {cookie: sid}", "without `balance: ring_hash`"),
+        ("balance: ring_hash, hash_by: {}", "names nothing"),
+        ("balance: ring_hash, hash_by: {cookie: a, header: b}", "names header and cookie"),
+        ("balance: ring_hash, hash_by: {cookie: a}, subset_size: 3", "does not go with"),
+        ("panic_threshold: 101", "between 0 and 100"),
+        ("ejection: {time: 10s, max_time: 1s}", "is at most `max_time`"),
+        ("ejection: {max_time: 1s}", "is longer than"),
+        ("ejection: {codes: [CANCELLED]}", "the caller went away"),
+        ("ejection: {codes: [OK]}", "a gRPC code of an error"),
+        ("limits: {calls: -1}", "whole number"),
+    ] {
+        let found =
+            mistakes(&with_catalog(&format!("clusters: {{books: {{endpoints: h2c://a, {lines}}}}}"))).join("\n");
+        assert!(found.contains(why), "{lines}: {found}");
+    }
+    for (endpoint, why) in [
+        ("{weight: 1}", "`url` is missing"),
+        ("{url: h2c://a, weight: 0}", "between 1 and"),
+        ("{url: h2c://a, weigth: 1}", "did you mean \"weight\"?"),
+        ("[h2c://a, {url: http://a:80}]", "is there twice"),
+    ] {
+        let found = mistakes(&with_catalog(&format!("clusters: {{books: {{endpoints: {endpoint}}}}}"))).join("\n");
+        assert!(found.contains(why), "{endpoint}: {found}");
+    }
+}
+
+/// What a cluster with these lines is told.
+fn cluster_mistakes(lines: &str) -> String {
+    mistakes(&with_catalog(&format!("clusters: {{books: {{{lines}}}}}"))).join("\n")
+}
+
+#[test]
+fn endpoints_are_found_as_the_configuration_says() {
+    use crate::upstream::{Discovery, Families};
+
+    let text = with_catalog(
+        "clusters:
+  e: {discovery: \"dns:///books.example:50051\"}
+  b: {discovery: {srv: _grpc._tcp.books.example, tls: true, family: ipv4, resolvers: [10.0.0.53, \"[::1]:5353\"], min_refresh: 1s}}
+  c: {discovery: {file: books.yaml}}
+  d: {discovery: {dns: books.example, tls: true}, tls: {min_version: \"1.3\", verify: {san: [\"*.books.example\", \"spiffe://td/*\"]}}}",
+    );
+    let settled = settle(&text).expect("settles");
+    let discovery = |name: &str| settled.cluster(name).expect("a cluster").discovery.clone();
+    let Discovery::Dns(a) = discovery("e") else { panic!("{:?}", discovery("e")) };
+    assert_eq!((&*a.name, a.port, a.tls, a.resolvers.len()), ("books.example", 50051, false, 0));
+    let Discovery::Srv(b) = discovery("b") else { panic!("{:?}", discovery("b")) };
+    assert_eq!((&*b.name, b.tls, b.families), ("_grpc._tcp.books.example", true, Families::V4));
+    assert_eq!(b.resolvers, ["10.0.0.53:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
+    assert_eq!((b.min_refresh, b.max_refresh), (Duration::from_secs(1), Duration::from_secs(300)));
+    assert!(matches!(discovery("c"), Discovery::File(file) if file.path.ends_with("books.yaml")));
+    let Discovery::Dns(d) = discovery("d") else { panic!("{:?}", discovery("d")) };
+    let tls = &settled.cluster("d").expect("a cluster").tls;
+    assert_eq!((d.port, tls.san.len(), tls.oldest), (443, 2, crate::upstream::TlsVersion::Tls13));
+}
+
+#[test]
+fn what_cannot_be_meant_about_discovery_is_a_mistake() {
+    for (lines, why) in [
+        ("discovery: {}", "names no source"),
+        ("discovery: {dns: a.example, srv: b.example}", "`dns` and `srv` exclude each other"),
+        ("discovery: {dns: a.example}, endpoints: \"h2c://a:1\"", "exclude each other"),
+        ("discovery: {file: a.yaml, tls: true}", "`tls` means nothing to endpoints by `file`"),
+        ("discovery: {srv: a.example, port: 1}", "`port` means nothing to endpoints by `srv`"),
+        ("discovery: {dns: a.example, port: grpc}", "is not a number"),
+        ("discovery: {dns: \"a.example:1\"}", "the port goes to `port`"),
+        ("discovery: {dns: 10.0.0.1}", "needs no look-up"),
+        ("discovery: {dns: a.example, max_refresh: 1s}", "is less than `min_refresh`"),
+        ("discovery: {dns: a.example, ttl: 1s}", "did you mean \"min_refresh\"?"),
+        ("discovery: {dns: a.example, resolvers: [ns]}", "address of a name server"),
+        ("discovery: books.example:1", "dns:///books.example:50051"),
+        ("endpoints: \"dns:///a:1\"", "discovery: dns:///a:1"),
+        ("discovery: {dns: a.example}, tls: {}", "what is discovered is clear text"),
+    ] {
+        let told = cluster_mistakes(lines);
+        assert!(told.contains(why), "{lines}: {told}");
+    }
+    if !cfg!(feature = "kubernetes") {
+        assert!(cluster_mistakes("discovery: {kubernetes: books}").contains("--features kubernetes"));
+    }
+}
+
+#[test]
+fn checks_of_health_have_defaults_and_bounds() {
+    use crate::upstream::{ProbeMode, ProbeSettings};
+
+    let settled = |lines: &str| {
+        let text = with_catalog(&format!("clusters: {{books: {{endpoints: \"h2c://a:1\"{lines}}}}}"));
+        settle(&text).expect("settles").cluster("books").expect("a cluster").probe.clone()
+    };
+    assert_eq!(settled(""), None);
+    assert_eq!(settled(", health: {}"), Some(ProbeSettings::default()));
+    let health = settled(", health: {mode: check, service: a.B, interval: 2s, healthy_threshold: 3}").expect("health");
+    assert_eq!((health.mode, &*health.service, health.healthy_threshold), (ProbeMode::Check, "a.B", 3));
+    for (health, why) in [
+        ("{mode: http}", "http"),
+        ("{interval: 0s}", "more than nothing"),
+        ("{unhealthy_threshold: 0}", "between 1 and 100"),
+        ("{jitter: 101}", "between 0 and 100"),
+        ("{interval: 20s, no_traffic_interval: 10s}", "is less than `interval`"),
+        ("{fall: 3}", "did you mean \"unhealthy_threshold\"?"),
+    ] {
+        let told = cluster_mistakes(&format!("endpoints: \"h2c://a:1\", health: {health}"));
+        assert!(told.contains(why), "{health}: {told}");
+    }
+}
+
+#[test]
+fn names_and_versions_of_upstream_tls_are_checked_at_load() {
+    for (tls, why) in [
+        ("{verify: {san: \"*.com\"}}", "nobody's"),
+        ("{verify: {sans: a.example}}", "did you mean \"san\"?"),
+        ("{min_version: \"1.1\"}", "1.2"),
+        ("{insecure_skip_verify: true, verify: {san: a.example}}", "would make `verify.san` mean nothing"),
+    ] {
+        let told = cluster_mistakes(&format!("endpoints: \"h2s://a:1\", tls: {tls}"));
+        assert!(told.contains(why), "{tls}: {told}");
+    }
 }

@@ -44,19 +44,19 @@ pub(super) fn boolean(value: &str) -> Parsed<bool> {
 }
 
 /// A whole number within bounds.
-pub(super) fn count(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
+pub(super) fn count<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Parsed<T> {
     move |value| {
         let number: u64 = value.replace('_', "").parse().map_err(|_| unlike(value, "a whole number"))?;
-        match (least..=most).contains(&number) {
-            true => Ok(number),
-            false => Err(wrong(format!("{value} is not between {least} and {most}"))),
+        match T::try_from(number) {
+            Ok(fits) if (least..=most).contains(&number) => Ok(fits),
+            _ => Err(wrong(format!("{value} is not between {least} and {most}"))),
         }
     }
 }
 
 /// A code of HTTP.
 pub(super) fn http_code(least: u16, most: u16) -> impl Fn(&str) -> Parsed<u16> {
-    move |value| count(least.into(), most.into())(value).map(|code| u16::try_from(code).unwrap_or(most))
+    count(least.into(), most.into())
 }
 
 /// The name of a gRPC code of an error, as NOT_FOUND.
@@ -85,17 +85,17 @@ pub(super) fn line(value: &str) -> Parsed<String> {
 
 /// A whole number of things; 0 stands for no limit.
 pub(super) fn number(value: &str) -> Parsed<usize> {
-    count(0, u64::from(u32::MAX))(value).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+    count(0, u32::MAX.into())(value)
 }
 
 /// How deep messages may nest: up to protobuf's own limit.
 pub(super) fn depth(value: &str) -> Parsed<u32> {
-    count(1, u64::from(crate::transcode::MAX_DEPTH))(value).map(|levels| u32::try_from(levels).unwrap_or(1))
+    count(1, crate::transcode::MAX_DEPTH.into())(value)
 }
 
 /// Blanks per level of printed JSON: up to eight.
 pub(super) fn indent(value: &str) -> Parsed<u8> {
-    count(0, 8)(value).map(|blanks| u8::try_from(blanks).unwrap_or(0))
+    count(0, 8)(value)
 }
 
 /// `10s`, `1m30s`, `250ms`, `1h`; more than nothing.
@@ -177,10 +177,13 @@ pub(super) fn size(value: &str) -> Parsed<usize> {
 }
 
 /// A size within bounds, in bytes.
-pub(super) fn size_within(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize> {
-    move |value| match size(value)? {
-        bytes if (least..=most).contains(&bytes) => Ok(bytes),
-        _ => Err(wrong(format!("{value} is not between {least} and {most} bytes"))),
+pub(super) fn size_within<T: TryFrom<usize>>(least: usize, most: usize) -> impl Fn(&str) -> Parsed<T> {
+    move |value| {
+        let bytes = size(value)?;
+        match T::try_from(bytes) {
+            Ok(fits) if (least..=most).contains(&bytes) => Ok(fits),
+            _ => Err(wrong(format!("{value} is not between {least} and {most} bytes"))),
+        }
     }
 }
 
@@ -210,6 +213,7 @@ pub(super) fn endpoint(value: &str) -> Parsed<EndpointSettings> {
     EndpointSettings::parse(value).map_err(|error| {
         let wrong = wrong(error.to_string());
         match value.split_once("://") {
+            _ if value.starts_with("dns:") => wrong.hint(format!("names to look up are `discovery: {value}`")),
             None => wrong.hint(format!("as in h2c://{value} or h2s://{value}")),
             Some((scheme, rest)) => match closest(scheme, SCHEMES) {
                 Some(near) if near != scheme => wrong.hint(format!("did you mean {near}://{rest}?")),
@@ -333,6 +337,82 @@ pub(super) fn methods(value: &str) -> Parsed<String> {
     }
 }
 
+/// Which methods a route is for: as [`methods`], or `pkg.*` for all below a package.
+pub(super) fn route_methods(value: &str) -> Parsed<String> {
+    match value.strip_suffix(".*") {
+        Some(package) if is_full_name(package) => Ok(value.to_owned()),
+        _ => methods(value),
+    }
+}
+
+/// What a method becomes: `pkg.Service/Method`, or `pkg.Service/*` for its own name in another service.
+pub(super) fn rename(value: &str) -> Parsed<String> {
+    match methods(value)? {
+        all if all == "*" => Err(unlike(value, "another name").hint("as in pkg.v2.Service/* or pkg.v2.Service/Method")),
+        name => Ok(name),
+    }
+}
+
+/// The host of a request without a port, or `*.` and what it ends with.
+pub(super) fn host_pattern(value: &str) -> Parsed<String> {
+    match value.strip_prefix("*.") {
+        Some(below) => host(below).map(|below| format!("*.{below}")),
+        None => host(value),
+    }
+}
+
+/// `5`, `0.5` or `5%`, in millionths.
+pub(super) fn percent(value: &str) -> Parsed<u32> {
+    let form = || unlike(value, "a part of a hundred").hint("as in 5, 0.5 or 100");
+    let number: f64 = value.strip_suffix('%').unwrap_or(value).trim().parse().map_err(|_| form())?;
+    // in bounds, so that the cast keeps it
+    if (0.0..=100.0).contains(&number) { Ok((number * 10_000.0).round() as u32) } else { Err(form()) }
+}
+
+/// A duration, or the least and the most with two dots between.
+pub(super) fn delay(value: &str) -> Parsed<(Duration, Duration)> {
+    let Some((least, most)) = value.split_once("..") else { return duration(value).map(|fixed| (fixed, fixed)) };
+    let (least, most) = (duration_or_zero(least.trim())?, duration(most.trim())?);
+    if least > most {
+        return Err(wrong(format!("{least:?} is more than {most:?}")).hint("the least comes first"));
+    }
+    Ok((least, most))
+}
+
+/// A regular expression for whole values.
+pub(super) fn regex(value: &str) -> Parsed<regex::bytes::Regex> {
+    // by itself first, so that a bracket too many cannot close what is put around it
+    let parsed = regex::bytes::Regex::new(value);
+    let whole =
+        parsed.and_then(|_| regex::bytes::RegexBuilder::new(&format!(r"\A(?:{value})\z")).size_limit(1 << 20).build());
+    whole.map_err(|error| {
+        let text = error.to_string();
+        let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        unlike(value, "a regular expression").hint(last)
+    })
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(value: &str) -> Parsed<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = value.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = pairs
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect();
+    bytes.ok_or_else(|| unlike(value, "bytes in hexadecimal").hint("two digits for each byte"))
+}
+
+/// Bytes in base64, of either alphabet.
+pub(super) fn base64(value: &str) -> Parsed<Vec<u8>> {
+    let bytes = crate::wire::decode_bin(value.as_bytes()).map(|bytes| bytes.to_vec());
+    bytes.map_err(|_| {
+        unlike(value, "bytes in base64").hint("the values of -bin metadata are bytes; or give them as `hex`")
+    })
+}
+
 /// Which methods a rule is for: the full name of one (`pkg.Service.Method`), all below a name (`pkg.Service.*`, `pkg.*`), or
 /// all (`*`).
 pub(super) fn selector(value: &str) -> Parsed<String> {
@@ -384,7 +464,7 @@ pub(super) fn wrong(text: impl Into<String>) -> Wrong {
 }
 
 /// `"x" is not a duration`; a long value is cut.
-fn unlike(value: &str, form: &str) -> Wrong {
+pub(super) fn unlike(value: &str, form: &str) -> Wrong {
     match value {
         "" => wrong(format!("is empty, and should be {form}")),
         _ => wrong(format!("{} is not {form}", quoted(value))),
@@ -463,7 +543,7 @@ mod tests {
     fn upstream_urls_have_six_schemes() {
         for scheme in SCHEMES {
             let tls = matches!(scheme, "h2s" | "https" | "grpcs");
-            let expected = EndpointSettings { host: "a.example".into(), port: 50051, tls };
+            let expected = EndpointSettings::new("a.example", 50051, tls);
             assert_eq!(endpoint(&format!("{scheme}://a.example:50051")), Ok(expected), "{scheme}");
         }
         assert_eq!(hint(endpoint("127.0.0.1:50051")), "as in h2c://127.0.0.1:50051 or h2s://127.0.0.1:50051");
@@ -502,6 +582,29 @@ mod tests {
         }
         assert!(services("a.*").is_ok() && services("*").is_ok() && services("a.B").is_ok());
         assert!(services("a.B*").is_err() && services("").is_err() && services(".*").is_err());
+    }
+
+    #[test]
+    fn values_of_routes_have_their_forms() {
+        assert_eq!(route_methods("a.b.*").as_deref(), Ok("a.b.*"));
+        assert_eq!(route_methods("/a.B/C").as_deref(), Ok("a.B/C"));
+        assert!(route_methods("a.B").is_err() && route_methods(".*").is_err());
+        assert_eq!(rename("a.v2.B/*").as_deref(), Ok("a.v2.B/*"));
+        assert!(rename("*").is_err() && rename("a.*").is_err());
+        assert_eq!((percent("5"), percent("0.5%"), percent("100")), (Ok(50_000), Ok(5_000), Ok(1_000_000)));
+        for bad in ["", "-1", "101", "x", "NaN"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        assert_eq!((delay("200ms"), delay("0s..2s")), (Ok((ms(200), ms(200))), Ok((s(0), s(2)))));
+        assert!(delay("0s").is_err() && delay("2s..1s").is_err() && delay("..").is_err());
+        let whole = regex("a|b").expect("a pattern");
+        assert!(whole.is_match(b"a") && !whole.is_match(b"ab") && !whole.is_match(b"a\n"));
+        assert!(regex("a)(?:b").is_err() && regex("(").is_err());
+        assert_eq!((hex("00fF"), hex("")), (Ok(vec![0, 255]), Ok(vec![])));
+        assert!(hex("0").is_err() && hex("0g").is_err() && base64("*").is_err());
+        assert_eq!(host_pattern("*.EU.example").as_deref(), Ok("*.eu.example"));
+        assert!(host_pattern("*").is_err() && host_pattern("a.*").is_err() && host_pattern("a:1").is_err());
     }
 
     #[test]

@@ -5,22 +5,32 @@
 //! of all of them.
 
 mod openapi;
+mod reflect;
+mod repeat;
 mod rest;
+mod routes;
+mod spread;
+mod upstream;
+
+pub(super) use reflect::Reflect;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::upstream::{ClusterTls, Discovery, Health, endpoints_file};
 use super::node::{Entry, Node, Position, Value};
 use super::reference_table::{hint, keys_of, meant};
 use super::value::{self, Parsed, Wrong};
 use crate::catalog::{
-    BytesForm, Conflicts, EnumForm, GuardMode, Mistake, PartialRest, PartialSse, Place, UnknownFields, UnknownNumbers,
-    Verb, Weave,
+    BytesForm, Conflicts, EnumForm, GuardMode, Mistake, PartialHedge, PartialRest, PartialRetry, PartialSse, Place,
+    UnknownFields, UnknownNumbers, Verb, Weave,
 };
 use crate::describe::OpenapiOptions;
-use crate::upstream::EndpointSettings;
+use crate::upstream::{EndpointSettings, RetryBudgetSettings};
+
+pub(super) use self::routes::{Mirror, Route};
 
 /// Where something was said: a place of the file and its key, or a flag.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +52,15 @@ pub(super) struct At<T> {
 pub(super) struct Written {
     pub listeners: Vec<Listener>,
     pub admin: Option<At<SocketAddr>>,
-    pub workers: Option<At<u64>>,
+    pub workers: Option<At<usize>>,
     pub drain_timeout: Option<At<Duration>>,
+    /// Where the edge stands.
+    pub zone: Option<At<String>>,
     pub clusters: Vec<Cluster>,
     pub catalogs: Vec<Catalog>,
     pub cors: Option<Cors>,
     pub settings: Vec<Settings>,
+    pub routes: Vec<Route>,
     pub openapi: OpenapiOptions,
 }
 
@@ -55,12 +68,12 @@ pub(super) struct Written {
 pub(super) struct Listener {
     pub address: Option<At<SocketAddr>>,
     pub tls: Option<ListenerTls>,
-    pub max_connections: Option<At<u64>>,
+    pub max_connections: Option<At<usize>>,
     pub header_timeout: Option<At<Duration>>,
     pub idle_timeout: Option<At<Duration>>,
     pub max_age: Option<At<Duration>>,
-    pub max_concurrent_streams: Option<At<u64>>,
-    pub max_header_bytes: Option<At<usize>>,
+    pub max_concurrent_streams: Option<At<u32>>,
+    pub max_header_bytes: Option<At<u32>>,
     pub websockets: Option<At<bool>>,
     pub websocket_ping_interval: Option<At<Duration>>,
 }
@@ -92,18 +105,15 @@ pub(super) struct Cluster {
     pub name: At<String>,
     pub endpoints: Vec<At<EndpointSettings>>,
     pub connect_timeout: Option<At<Duration>>,
-    pub max_connections: Option<At<u64>>,
+    pub max_connections: Option<At<usize>>,
     pub ping_interval: Option<At<Duration>>,
     pub ping_timeout: Option<At<Duration>>,
     pub tls: Option<ClusterTls>,
     pub authority: Option<At<String>>,
-}
-
-#[derive(Debug)]
-pub(super) struct ClusterTls {
-    pub ca: Option<At<PathBuf>>,
-    pub identity: Identity,
-    pub server_name: Option<At<String>>,
+    pub spread: spread::Spread,
+    pub discovery: Option<Discovery>,
+    pub health: Option<Health>,
+    pub retry_budget: RetryBudgetSettings,
 }
 
 #[derive(Debug)]
@@ -114,6 +124,7 @@ pub(super) struct Catalog {
     /// As written: settling looks for them under the roots and beside the configuration.
     pub protos: Vec<At<PathBuf>>,
     pub descriptor_sets: Vec<At<PathBuf>>,
+    pub reflect: Option<Reflect>,
     pub cluster: Option<At<String>>,
     pub upstream: Vec<At<EndpointSettings>>,
     pub hosts: Vec<(At<String>, Vec<At<String>>)>,
@@ -178,6 +189,9 @@ pub(super) struct Settings {
     pub require_connect_version: Option<At<bool>>,
     pub guard: Guard,
     pub validate: Validate,
+    pub idempotent: Option<At<bool>>,
+    pub retry: PartialRetry,
+    pub hedge: PartialHedge,
     pub rest: PartialRest,
     pub sse: PartialSse,
 }
@@ -247,10 +261,12 @@ impl Written {
             admin: t.table(r, "admin", "admin").and_then(|t| t.required(r, "address", value::address)),
             workers: t.one(r, "workers", value::count(1, 1024)),
             drain_timeout: t.one(r, "drain_timeout", value::duration_or_zero),
+            zone: t.one(r, "zone", value::text),
             clusters: t.named(r, "clusters", "clusters.<name>").iter().map(|t| Cluster::read(r, t)).collect(),
             catalogs: t.tables(r, "catalogs", "catalogs[]").iter().map(|t| Catalog::read(r, t)).collect(),
             cors: t.table(r, "cors", "cors").map(|t| Cors::read(r, &t)),
             settings: t.tables(r, "settings", "settings[]").iter().map(|t| Settings::read(r, t)).collect(),
+            routes: t.tables(r, "routes", "routes[]").iter().map(|t| Route::read(r, t)).collect(),
             openapi: t.table(r, "openapi", "openapi").map(|t| openapi::read(r, &t)).unwrap_or_default(),
         }
     }
@@ -328,17 +344,19 @@ impl Cluster {
         let pings = t.table(r, "keep_alive", "clusters.<name>.keep_alive");
         Cluster {
             name: t.own_name(r),
-            endpoints: t.many(r, "endpoints", value::endpoint),
+            endpoints: spread::endpoints(r, t),
             connect_timeout: t.one(r, "connect_timeout", value::duration),
             max_connections: t.one(r, "max_connections", value::count(1, 1024)),
             ping_interval: pings.as_ref().and_then(|t| t.one(r, "interval", value::duration)),
             ping_timeout: pings.as_ref().and_then(|t| t.one(r, "timeout", value::duration)),
-            tls: t.table(r, "tls", "clusters.<name>.tls").map(|t| ClusterTls {
-                ca: t.path(r, "ca"),
-                identity: Identity::read(r, &t),
-                server_name: t.one(r, "server_name", value::server_name),
-            }),
+            tls: t.table(r, "tls", "clusters.<name>.tls").map(|t| ClusterTls::read(r, &t)),
             authority: t.one(r, "authority", value::authority),
+            spread: spread::Spread::read(r, t),
+            discovery: Discovery::read(r, t),
+            health: Health::read(r, t),
+            retry_budget: t
+                .table(r, "retry_budget", "clusters.<name>.retry_budget")
+                .map_or_else(RetryBudgetSettings::default, |t| repeat::budget(r, &t)),
         }
     }
 }
@@ -354,6 +372,7 @@ impl Catalog {
             proto_paths: Vec::new(),
             protos: Vec::new(),
             descriptor_sets: Vec::new(),
+            reflect: None,
             cluster: None,
             upstream: Vec::new(),
             hosts: Vec::new(),
@@ -379,6 +398,7 @@ impl Catalog {
             proto_paths: t.paths(r, "proto_paths"),
             protos: t.many(r, "protos", |text| value::text(text).map(PathBuf::from)),
             descriptor_sets: t.paths(r, "descriptor_sets"),
+            reflect: Reflect::read(r, t),
             cluster: t.one(r, "cluster", value::name),
             upstream: t.many(r, "upstream", value::endpoint),
             ..Catalog::unsaid(t.spot.clone())
@@ -509,6 +529,9 @@ impl Settings {
             require_connect_version: None,
             guard: Guard::default(),
             validate: Validate::default(),
+            idempotent: None,
+            retry: PartialRetry::default(),
+            hedge: PartialHedge::default(),
             rest: PartialRest::default(),
             sse: PartialSse::default(),
         }
@@ -568,6 +591,9 @@ impl Settings {
             validate: t
                 .table(r, "validate", "settings[].validate")
                 .map_or_else(Validate::default, |t| Validate::read(r, &t)),
+            idempotent: t.one(r, "idempotent", value::boolean),
+            retry: t.table(r, "retry", "settings[].retry").map_or_else(PartialRetry::default, |t| repeat::retry(r, &t)),
+            hedge: t.table(r, "hedge", "settings[].hedge").map_or_else(PartialHedge::default, |t| repeat::hedge(r, &t)),
             rest: rest::rest(r, http.as_ref(), query.as_ref()),
             sse: t.table(r, "sse", "settings[].sse").map_or_else(PartialSse::default, |t| rest::sse(r, &t)),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::catalog::{Binding, Body, Catalog, Idempotency, Method};
-use crate::route::{MethodRef, Table};
+use crate::route::{MethodRef, RouteTold, Table, Targets};
 
 /// One way to a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +31,9 @@ pub struct RouteLine {
     pub place: String,
     /// Another rule claims the same: nobody gets here.
     pub disputed: bool,
+    /// The routes that may send its calls to other clusters, in order; see [`with_targets`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteTold>,
 }
 
 /// Which callers take this way.
@@ -58,6 +61,35 @@ pub fn routes(catalogs: &[Arc<Catalog>], table: &Table) -> Vec<RouteLine> {
         }
     }
     lines
+}
+
+/// Says of each route which rules of `targets` may send its calls to other clusters than its catalog's. `targets` were
+/// resolved for the catalogs that the table was built from.
+pub fn with_targets(mut lines: Vec<RouteLine>, table: &Table, targets: &Targets) -> Vec<RouteLine> {
+    for line in &mut lines {
+        line.routes = rules_of(&line.method, table, targets);
+    }
+    lines
+}
+
+/// The rules for a method (`pkg.Service.Method`), in order.
+pub fn rules_of(method: &str, table: &Table, targets: &Targets) -> Vec<RouteTold> {
+    let path = method.rsplit_once('.').map(|(service, name)| format!("/{service}/{name}"));
+    let plan = path.and_then(|path| targets.plan(table.method(&path)?));
+    plan.map_or_else(Vec::new, |plan| plan.rules().iter().map(|planned| RouteTold::new(&planned.resolved)).collect())
+}
+
+/// The rules by which calls go to clusters, a line each; nothing if there are none.
+pub fn targets_text(targets: &Targets) -> String {
+    let mut text = String::new();
+    for (at, resolved) in targets.rules.iter().enumerate() {
+        let told = RouteTold::new(resolved);
+        if at == 0 {
+            text.push_str("\nCalls go to their catalog's cluster, unless one of these has them first:\n");
+        }
+        text.push_str(&format!("  {}: {}{} -> {}\n", told.name, told.matches.join(", "), told.asks(), told.target()));
+    }
+    text
 }
 
 /// The routes as a table with aligned columns, a line each, under a heading.
@@ -104,6 +136,7 @@ fn method_lines(catalog: &Catalog, method: &Method, disputed: bool) -> Vec<Route
         cluster: catalog.cluster.to_string(),
         place: method.place.to_string(),
         disputed,
+        routes: Vec::new(),
     };
     // Connect sends calls without side effects by GET as well (Connect protocol, "Unary-Get-Request")
     let by_get = method.idempotency == Idempotency::NoSideEffects && method.kind == crate::catalog::StreamKind::Unary;
@@ -130,6 +163,7 @@ fn binding_line(catalog: &Catalog, method: &Method, binding: &Binding, disputed:
         cluster: catalog.cluster.to_string(),
         place: binding.place.to_string(),
         disputed,
+        routes: Vec::new(),
     }
 }
 

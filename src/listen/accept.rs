@@ -1,6 +1,5 @@
 //! The accept loop of one listener.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::Door;
+use super::bind::BACKLOG;
 use crate::observe::GaugeGuard;
 
 /// A slot of a listener's `max_connections`, held for as long as the connection lives.
@@ -22,33 +23,68 @@ pub struct Admission {
 /// How long the loop rests after an accept that failed for want of descriptors or memory, at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Takes callers until dropped, and hands each to `place`. Callers over `max_connections` are closed and counted as
-/// refused.
+/// Takes callers until the sender of `open` falls, and hands each to `place`. Callers over `max_connections` are closed
+/// and counted as refused.
+///
+/// Those whose connections the kernel has made by then are taken still: closing the listening socket would reset them,
+/// with the calls that they have sent already.
 pub async fn accept(
     listener: TcpListener,
     door: Arc<Door>,
+    mut open: watch::Receiver<()>,
     mut place: impl FnMut(TcpStream, SocketAddr, Admission),
-) -> Infallible {
+) {
     let mut rest = REST.0;
     loop {
-        match listener.accept().await {
+        let taken = tokio::select! {
+            biased;
+            _ = open.changed() => break,
+            taken = listener.accept() => taken,
+        };
+        match taken {
             Ok((socket, peer)) => {
                 rest = REST.0;
-                match Admission::new(&door) {
-                    Some(admission) if no_delay(&socket).is_ok() => place(socket, peer, admission),
-                    Some(_) => {}
-                    None => door.meters.connections_refused.add(1),
-                }
+                admit(socket, peer, &door, &mut place);
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
                 if rest == REST.0 {
                     tracing::warn!(%error, address = %door.settings.address, "cannot take connections");
                 }
-                tokio::time::sleep(rest).await;
+                tokio::select! {
+                    _ = open.changed() => break,
+                    () = tokio::time::sleep(rest) => {}
+                }
                 rest = (rest * 2).min(REST.1);
             }
         }
+    }
+    let Ok(listener) = listener.into_std() else { return };
+    // bounded, since others may go on to come
+    for _ in 0..BACKLOG {
+        match listener.accept() {
+            Ok((socket, peer)) if socket.set_nonblocking(true).is_ok() => {
+                if let Ok(socket) = TcpStream::from_std(socket) {
+                    admit(socket, peer, &door, &mut place);
+                }
+            }
+            Ok(_) => {}
+            Err(error) if is_the_peers(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn admit(
+    socket: TcpStream,
+    peer: SocketAddr,
+    door: &Arc<Door>,
+    place: &mut impl FnMut(TcpStream, SocketAddr, Admission),
+) {
+    match Admission::new(door) {
+        Some(admission) if no_delay(&socket).is_ok() => place(socket, peer, admission),
+        Some(_) => {}
+        None => door.meters.connections_refused.add(1),
     }
 }
 

@@ -14,7 +14,7 @@ pub struct BindError {
 }
 
 /// Connections that the kernel keeps for us until we take them; it lowers this to its own limit.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Opens a listening socket. `[::]` takes IPv4 callers as well.
 ///

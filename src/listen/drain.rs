@@ -2,7 +2,8 @@
 //!
 //! One [`Ward`] per worker knows its connections. Its sweep looks at each about once a second, so that a connection
 //! needs no timer of its own and a call touches two plain atomics. An order reaches the connection's task by its
-//! waker: `FINISH` means GOAWAY or `connection: close`, calls in flight go on; `CUT` means now.
+//! waker: `FINISH` means GOAWAY or `connection: close`, calls in flight go on; `CUT` means now. Callers over HTTP/2 that are
+//! silent get a ping, and are cut if they stay so.
 
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
@@ -64,6 +65,11 @@ struct Entry {
     ends: Instant,
     header_timeout: Duration,
     idle_timeout: Duration,
+    /// When bytes had come last, as far as the sweep has seen.
+    heard_at: Instant,
+    pinged_at: Option<Instant>,
+    ping_interval: Duration,
+    ping_timeout: Duration,
 }
 
 /// What a connection's task, its calls and the sweep share.
@@ -78,6 +84,12 @@ pub(super) struct Live {
     touched: AtomicBool,
     /// Bytes arrived while no call was in flight, and no call has begun yet (HTTP/1.1).
     head: AtomicBool,
+    /// The connection can be pinged (HTTP/2).
+    pings: AtomicBool,
+    /// Bytes arrived since the last sweep.
+    heard: AtomicBool,
+    /// The sweep asks for a ping.
+    ping: AtomicBool,
 }
 
 /// One call in flight; rides in its answer's body.
@@ -103,6 +115,8 @@ const CUT: u8 = 2;
 
 /// How long a connection that was told to finish and carries no call may take to close.
 const LINGER: Duration = Duration::from_secs(10);
+/// What a connection without a first byte is waited for when it is asked to finish.
+const GREETING: Duration = Duration::from_millis(250);
 /// What the close frames of WebSockets may take at the end of a worker.
 const FAREWELL: Duration = Duration::from_millis(300);
 /// The sweep's pace: a quarter of the shortest timeout, within these.
@@ -149,7 +163,9 @@ impl<H> Ward<H> {
     pub fn new<'a>(handler: Arc<H>, listeners: impl IntoIterator<Item = &'a Settings>) -> Arc<Ward<H>> {
         let shortest = listeners
             .into_iter()
-            .map(|settings| settings.header_timeout.min(settings.idle_timeout).min(settings.max_age))
+            .map(|one| {
+                one.header_timeout.min(one.idle_timeout).min(one.max_age).min(one.ping_interval).min(one.ping_timeout)
+            })
             .min();
         Arc::new(Ward {
             handler,
@@ -205,6 +221,10 @@ impl<H> Ward<H> {
             ends: now + age,
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
+            heard_at: now,
+            pinged_at: None,
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
         });
         live
     }
@@ -239,6 +259,7 @@ impl Entry {
         } else {
             self.head_since = None;
         }
+        self.look_for_silence(&live, now);
         if live.order.load(Ordering::Relaxed) == FINISH {
             let since = *self.finishing_since.get_or_insert(now);
             if calls == 0 && over(since.max(self.idle_since), LINGER) {
@@ -248,6 +269,27 @@ impl Entry {
             live.order(FINISH);
         }
         true
+    }
+}
+
+impl Entry {
+    /// Has a caller who is silent pinged, and cut if nothing comes then.
+    fn look_for_silence(&mut self, live: &Live, now: Instant) {
+        if live.heard.swap(false, Ordering::Relaxed) || !live.pings.load(Ordering::Relaxed) {
+            self.heard_at = now;
+            self.pinged_at = None;
+            return;
+        }
+        match self.pinged_at {
+            Some(at) if now.saturating_duration_since(at) >= self.ping_timeout => live.order(CUT),
+            Some(_) => {}
+            None if now.saturating_duration_since(self.heard_at) >= self.ping_interval => {
+                self.pinged_at = Some(now);
+                live.ping.store(true, Ordering::Release);
+                live.waker.wake();
+            }
+            None => {}
+        }
     }
 }
 
@@ -262,6 +304,9 @@ impl Live {
             calls: AtomicUsize::new(0),
             touched: AtomicBool::new(false),
             head: AtomicBool::new(false),
+            pings: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            ping: AtomicBool::new(false),
         }
     }
 
@@ -271,20 +316,40 @@ impl Live {
         }
     }
 
-    /// Resolves when there is any order.
-    pub(super) async fn ordered(&self) {
+    /// Resolves when a connection that has said nothing yet is to go: a moment after it was asked to finish, as its
+    /// first call may be on its way.
+    pub(super) async fn ordered_to_leave(&self) {
+        self.ordered(FINISH).await;
+        let _ = tokio::time::timeout(GREETING, self.ordered(CUT)).await;
+    }
+
+    /// Resolves when there is this order or a higher one.
+    async fn ordered(&self, least: u8) {
         poll_fn(|cx| {
             self.waker.register(cx.waker());
-            if self.order.load(Ordering::Acquire) == NONE { Poll::Pending } else { Poll::Ready(()) }
+            if self.order.load(Ordering::Acquire) < least { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
 
-    /// Notes that bytes of a request's head may have arrived.
-    pub(super) fn head_begins(&self) {
-        if self.calls.load(Ordering::Relaxed) == 0 {
+    /// Notes that bytes have arrived; over HTTP/1.1 they may begin a request's head.
+    pub(super) fn heard(&self) {
+        if self.pings.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        } else if self.calls.load(Ordering::Relaxed) == 0 {
             self.head.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// From now on the caller is pinged when it is silent.
+    pub(super) fn wants_pings(&self) {
+        self.pings.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a ping is to be sent, once per order.
+    pub(super) fn takes_ping_order(&self) -> bool {
+        // mostly there is none, and a plain read costs less
+        self.ping.load(Ordering::Relaxed) && self.ping.swap(false, Ordering::Acquire)
     }
 
     /// Counts a call in, until the returned guard falls.
@@ -324,6 +389,10 @@ impl<C: Future, S: AsyncWrite + Unpin, T> Future for Tended<C, S, T> {
             FINISH if *this.finishing => {}
             FINISH => {
                 *this.finishing = true;
+                // a call that has arrived is begun before: hyper closes what looks idle, with what it has not read
+                if this.driven.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
                 if let Some(connection) = this.driven.as_mut().connection() {
                     (this.finish)(connection);
                 }
@@ -348,6 +417,10 @@ mod tests {
             ends: now + Duration::from_secs(3600),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
+            heard_at: now,
+            pinged_at: None,
+            ping_interval: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(20),
         };
         (live, entry)
     }
@@ -398,16 +471,37 @@ mod tests {
         let start = Instant::now();
         let (live, mut entry) = entry(start);
         let at = |seconds| start + Duration::from_secs(seconds);
-        live.head_begins();
+        live.heard();
         entry.look(at(1));
         entry.look(at(10));
         drop(live.call());
         entry.look(at(12));
-        live.head_begins();
+        live.heard();
         entry.look(at(13));
         entry.look(at(22));
         assert_eq!(order(&live), NONE);
         entry.look(at(23));
+        assert_eq!(order(&live), CUT);
+    }
+
+    #[test]
+    fn a_silent_caller_is_pinged_and_cut_if_it_stays_silent() {
+        let start = Instant::now();
+        let (live, mut entry) = entry(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        live.wants_pings();
+        entry.look(at(59));
+        assert!(!live.takes_ping_order());
+        entry.look(at(60));
+        assert!(live.takes_ping_order() && !live.takes_ping_order());
+        live.heard();
+        entry.look(at(79));
+        entry.look(at(138));
+        assert!(!live.takes_ping_order(), "the answer was a sign of life");
+        entry.look(at(139));
+        entry.look(at(158));
+        assert_eq!((live.takes_ping_order(), order(&live)), (true, NONE));
+        entry.look(at(159));
         assert_eq!(order(&live), CUT);
     }
 

@@ -1,4 +1,4 @@
-//! One connection: greeting (TLS, first bytes), then hyper with our limits; each request goes to the corridor.
+//! One connection: greeting (TLS, first bytes), then HTTP with our limits; each request goes to the corridor.
 
 use std::convert::Infallible;
 use std::future::{Future, ready};
@@ -13,12 +13,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::header::EXPECT;
-use http::{Request, Response, Version};
-use http_body::{Frame, SizeHint};
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -29,18 +29,29 @@ use tokio_rustls::server::TlsStream;
 use super::Settings;
 use super::accept::Admission;
 use super::drain::{InFlight, Live, Seat, Tended, Ward};
-use super::sniff::{Peeked, Speech, sniff};
-use super::websocket::{self, Visit};
-use crate::call::{Connection, Head, Inbound, TlsFacts};
+use super::http2::{self, Host, Http2};
+use super::sniff::{self, Peeked, Speech, sniff};
+use super::websocket::{self, Upgrade, Visit};
+use crate::call::{Connection, Head, Http2Call, Inbound, TlsFacts};
+use crate::net::CertificateNames;
 use crate::net::batch::{self, Driven};
+use crate::net::merge::Merged;
 use crate::net::tls::{self, ALPN_HTTP1, TlsError};
 use crate::observe::Meters;
-use crate::proxy::{Body, BodyError, Handler, Welcome};
+use crate::proxy::{Body, BodyError, Handler, Passage, Welcome};
 
 /// Where a door takes its calls: the corridor, or a stand-in for it under test.
 pub trait Corridor: Send + Sync + 'static {
     /// Carries one call. Dropping the future or the body cancels it.
     fn open(self: Arc<Self>, head: Head, inbound: Inbound) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Carries one call over HTTP/2 wholly by itself, if its bytes only pass.
+    ///
+    /// Errors: the call, if they do not.
+    #[expect(clippy::result_large_err, reason = "a box would cost every call of the corridor an allocation")]
+    fn pass(self: &Arc<Self>, call: Http2Call) -> Result<Passage, Http2Call> {
+        Err(call)
+    }
 
     /// Looks at a handshake for a WebSocket before it is answered.
     ///
@@ -56,7 +67,7 @@ pub struct Door {
     pub(super) meters: Arc<Meters>,
     pub(super) open: Arc<AtomicUsize>,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: h2::server::Builder,
 }
 
 /// A connection that was accepted and placed on a worker.
@@ -112,6 +123,10 @@ impl Corridor for Handler {
         Handler::open(self, head, inbound)
     }
 
+    fn pass(self: &Arc<Self>, call: Http2Call) -> Result<Passage, Http2Call> {
+        Handler::pass(self, call)
+    }
+
     fn welcome(&self, head: &Head) -> Result<Welcome, Box<Response<Body>>> {
         Handler::welcome(self, head)
     }
@@ -131,19 +146,7 @@ impl Door {
             .header_read_timeout(None)
             .max_header_size(header_bytes)
             .max_buf_size(HTTP1_BUFFER.max(header_bytes.saturating_mul(2)));
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.max_concurrent_streams)
-            .initial_stream_window_size(settings.stream_window)
-            .initial_connection_window_size(settings.connection_window)
-            .max_send_buf_size(settings.max_send_buffer)
-            .max_header_list_size(settings.max_header_bytes)
-            .keep_alive_interval(settings.ping_interval)
-            .keep_alive_timeout(settings.ping_timeout);
-        if settings.websockets {
-            http2.enable_connect_protocol();
-        }
+        let http2 = http2::builder(&settings);
         Ok(Door { settings, tls, meters, open: Arc::default(), http1, http2 })
     }
 
@@ -179,12 +182,11 @@ impl Door {
 async fn handshake(config: Arc<ServerConfig>, socket: Peeked<TcpStream>) -> io::Result<Greeted> {
     let socket = TlsAcceptor::from(config).accept(socket).await?;
     let (_, session) = socket.get_ref();
+    let leaf = session.peer_certificates().and_then(|chain| chain.first());
     let facts = TlsFacts {
         server_name: session.server_name().map(Arc::from),
-        client_certificate: session
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .map(|certificate| Bytes::copy_from_slice(certificate)),
+        client_certificate: leaf.map(|certificate| Bytes::copy_from_slice(certificate)),
+        client_names: leaf.map(|certificate| CertificateNames::of(certificate)).unwrap_or_default(),
     };
     let agreed = session.alpn_protocol().map(<[u8]>::to_vec);
     if agreed.as_deref() == Some(ALPN_HTTP1) {
@@ -224,7 +226,7 @@ async fn receive<H: Corridor>(ward: Arc<Ward<H>>, door: Arc<Door>, live: Arc<Liv
     let greeted = tokio::select! {
         biased;
         greeted = greeting => greeted,
-        () = live.ordered() => return,
+        () = live.ordered_to_leave() => return,
     };
     let caller = |tls, door| {
         let connection = Arc::new(Connection { peer, local, tls });
@@ -250,13 +252,16 @@ impl<H: Corridor> Caller<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Caller { door, ward, live, connection, ties } = self;
-        let service = service(ward, &door, &live, connection, &ties);
         if speech == Speech::Http2 {
+            live.wants_pings();
+            let socket = Merged::new(socket.watched_by(&live), sniff::PREFACE.len());
             let (io, drain) = batch::batched(socket);
-            let http2 = door.http2.serve_connection(TokioIo::new(io), service);
-            let driven = Driven::new(http2, drain);
-            tokio::spawn(Tended::new(driven, live, |connection| connection.graceful_shutdown(), ties));
+            let host =
+                Host { ward, door: Arc::clone(&door), live: Arc::clone(&live), connection, ties: Arc::clone(&ties) };
+            let driven = Driven::new(Http2::new(io, &door.http2, host), drain);
+            tokio::spawn(Tended::new(driven, live, Http2::finish, ties));
         } else {
+            let service = service(ward, &door, &live, connection, &ties);
             let (io, drain) = batch::batched(socket.watched_by(&live));
             let http1 = door.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
             let driven = Driven::new(http1, drain);
@@ -265,7 +270,7 @@ impl<H: Corridor> Caller<H> {
     }
 }
 
-/// What hyper calls for each request.
+/// What hyper calls for each request over HTTP/1.1.
 fn service<H: Corridor>(
     ward: Arc<Ward<H>>,
     door: &Arc<Door>,
@@ -274,7 +279,7 @@ fn service<H: Corridor>(
     ties: &Arc<Ties>,
 ) -> impl HttpService<Incoming, ResBody = Answer, Error = Infallible, Future: Send + 'static> + Send + 'static {
     let (door, live, ties) = (Arc::clone(door), Arc::clone(live), Arc::clone(ties));
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
         let in_flight = live.call();
         if door.settings.websockets && websocket::asks(&request) {
             let visit = Visit {
@@ -286,12 +291,14 @@ fn service<H: Corridor>(
                 ties: Arc::clone(&ties),
                 stage: ward.stage(),
             };
-            let response = websocket::receive(visit, request).map(|body| Answer { body, in_flight });
+            let upgrade = Upgrade::Http1(hyper::upgrade::on(&mut request));
+            let (parts, body) = request.into_parts();
+            let response = websocket::receive(visit, parts, !body.is_end_stream(), upgrade);
+            let response = response.map(|body| Answer { body, in_flight });
             return Either::Left(ready(Ok(response)));
         }
         let (parts, body) = request.into_parts();
-        let waits = parts.version < Version::HTTP_2 && parts.headers.contains_key(EXPECT);
-        let inbound = Inbound::http(body, waits);
+        let inbound = Inbound::http1(body, parts.headers.contains_key(EXPECT));
         let opened = Arc::clone(&ward.handler).open(Head::new(parts, Arc::clone(&connection)), inbound);
         Either::Right(async move {
             let response: Response<Body> = opened.await;

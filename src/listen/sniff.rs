@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::drain::Live;
 
@@ -30,7 +30,7 @@ pub(super) struct Peeked<S> {
 }
 
 /// RFC 9113 section 3.4.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first byte of a TLS record that holds a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 0x16;
 
@@ -78,7 +78,7 @@ impl<S> Peeked<S> {
 
     fn note(&self) {
         if let Some(live) = &self.live {
-            live.head_begins();
+            live.heard();
         }
     }
 }
@@ -102,31 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Peeked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Peeked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
+crate::net::writes_through!(Peeked, socket);
 
 #[cfg(test)]
 mod tests {

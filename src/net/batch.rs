@@ -6,7 +6,7 @@
 //! write. Frames of all streams that were ready in that poll share it.
 //!
 //! The rules:
-//! - slices under 8 KiB are copied; a larger one goes out with what is held before it, in one vectored write, uncopied;
+//! - slices under 32 KiB, and so all frames of usual size, are copied, since a system call costs more than that; a larger one goes out with what is held before it, in one vectored write, uncopied;
 //! - at 64 KiB the buffer is drained before more is taken;
 //! - while the socket takes nothing, `poll_write` is pending: a slow reader is felt by the writer (back-pressure);
 //! - a shutdown drains first;
@@ -25,7 +25,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// The half that the protocol library owns: reads go straight to the socket, writes are gathered.
@@ -64,14 +64,14 @@ struct Shared<S> {
 
 /// A buffer of the thread's pool, given back on drop.
 #[derive(Debug)]
-struct Lent {
+pub(super) struct Lent {
     bytes: Vec<u8>,
-    /// Bytes that the socket has taken already.
+    /// Bytes that were taken already.
     taken: usize,
 }
 
 /// Slices of this size or more are not worth copying.
-const LARGE: usize = 8 * 1024;
+const LARGE: usize = 32 * 1024;
 /// What a connection holds at most before it must drain.
 const CAPACITY: usize = 64 * 1024;
 /// Buffers that a thread keeps for its connections: 1 MiB.
@@ -100,18 +100,35 @@ fn lock<S>(shared: &Mutex<Shared<S>>) -> MutexGuard<'_, Shared<S>> {
 // === impl Lent ===
 
 impl Lent {
-    fn borrow() -> Lent {
+    pub(super) fn borrow() -> Lent {
         let pooled = POOL.try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut pool| pool.pop()));
         let bytes = pooled.ok().flatten().unwrap_or_else(|| Vec::with_capacity(CAPACITY));
         Lent { bytes, taken: 0 }
     }
 
-    fn left(&self) -> &[u8] {
+    pub(super) fn left(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
     fn room(&self) -> usize {
         CAPACITY.saturating_sub(self.bytes.len())
+    }
+
+    /// Notes that `count` bytes were taken; whether none is left.
+    pub(super) fn take(&mut self, count: usize) -> bool {
+        self.taken += count;
+        self.taken >= self.bytes.len()
+    }
+
+    /// Reads once, behind what is left; the number of bytes that came, none at the end.
+    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        socket: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.bytes.drain(..self.taken.min(self.bytes.len()));
+        self.taken = 0;
+        std::pin::pin!(socket.read_buf(&mut self.bytes)).poll(cx)
     }
 }
 
@@ -467,7 +484,7 @@ mod tests {
     #[test]
     fn a_large_slice_takes_what_is_held_along_in_one_vectored_write() {
         let (mut io, drain) = scripted([]);
-        let large = vec![2; 16 * 1024];
+        let large = vec![2; 40 * 1024];
         assert!(matches!(write(&mut io, &[1; 100]), Poll::Ready(Ok(100))));
         let slices = [IoSlice::new(&[3; 9]), IoSlice::new(&large)];
         let wrote = Pin::new(&mut io).poll_write_vectored(&mut Context::from_waker(&noop_waker()), &slices);

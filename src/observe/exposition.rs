@@ -12,6 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::labelled::Labelled;
 use super::meters::{BUCKETS, DIALECTS, Direction, Gauge, GuardWord, Meters, Tally, Verdict};
 use crate::status::Code;
 
@@ -54,7 +55,7 @@ impl Collector for Reader {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&gauge.get())?;
         }
         // the encoder adds `_total`
-        let tallies: [(&str, &str, &Tally); 6] = [
+        let tallies: [(&str, &str, &Tally); 9] = [
             ("transom_connections", "Connections accepted", &meters.connections_total),
             (
                 "transom_connections_refused",
@@ -66,7 +67,18 @@ impl Collector for Reader {
                 "Connections to upstreams that failed",
                 &meters.upstream_connect_failures,
             ),
-            ("transom_upstream_retries", "Calls sent again", &meters.upstream_retries),
+            ("transom_upstream_hedges", "Requests sent while an earlier one had no answer", &meters.repeats.hedges),
+            ("transom_upstream_hedges_won", "Hedges whose answer was the first good one", &meters.repeats.hedges_won),
+            (
+                "transom_upstream_retries_over_budget",
+                "Attempts that the retry budget of a cluster did not allow",
+                &meters.repeats.over_budget,
+            ),
+            (
+                "transom_upstream_pushbacks",
+                "Failures with which an upstream said when to come again, or never",
+                &meters.repeats.pushbacks,
+            ),
             ("transom_reloads", "Generations swapped in", &meters.reloads),
             ("transom_reload_failures", "Reloads that were refused", &meters.reload_failures),
         ];
@@ -74,11 +86,28 @@ impl Collector for Reader {
             let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             encoder.encode_counter::<NoLabelSet, _, u64>(&tally.get(), None)?;
         }
+        encode_retries(meters, &mut encoder)?;
         encode_calls(meters, &mut encoder)?;
+        meters.reflection.encode(&mut encoder)?;
+        for family in [&meters.route_calls, &meters.mirrored, &meters.faults] {
+            encode_labelled(family, &mut encoder)?;
+        }
         encode_guard(meters, &mut encoder)?;
         encode_rules(meters, &mut encoder)?;
+        super::upstream_exposition::encode(&meters.upstreams(), &mut encoder)?;
         encode_durations(meters, &mut encoder)
     }
+}
+
+/// A line for each reason, from the beginning.
+fn encode_retries(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Requests sent again, by what became of the attempt before";
+    let mut family = encoder.encode_descriptor("transom_upstream_retries", help, None, MetricType::Counter)?;
+    for (reason, count) in meters.repeats.retries() {
+        let labels = [("reason", reason.name())];
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    Ok(())
 }
 
 /// One line per dialect and code that has occurred.
@@ -93,6 +122,17 @@ fn encode_calls(meters: &Meters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
             let labels = [("dialect", *dialect), ("code", code.name())];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
+    }
+    Ok(())
+}
+
+/// A line for each counter that the generations so far have made.
+fn encode_labelled(family: &Labelled, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut lines = encoder.encode_descriptor(family.name, family.help, None, MetricType::Counter)?;
+    for (values, count) in family.read() {
+        let labels: Vec<(&str, &str)> =
+            family.labels.iter().copied().zip(values.iter().map(|value| &**value)).collect();
+        lines.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
     }
     Ok(())
 }
@@ -144,6 +184,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::observe::RepeatReason;
 
     #[test]
     fn the_page_holds_every_counter_and_ends_as_openmetrics_does() {
@@ -156,8 +197,11 @@ mod tests {
         meters.guard_violated(Direction::Response, GuardWord::Shadow);
         meters.rules_violated(Direction::Request, true, Verdict::Broken);
         meters.rules_violated(Direction::Response, false, Verdict::Unjudged);
+        meters.mirrored.cell(&["b", "same"]).add(2);
+        meters.repeats.retried(RepeatReason::Lost);
         let page = exposition(&meters);
         for line in [
+            "transom_mirror_total{cluster=\"b\",outcome=\"same\"} 2",
             "transom_connections_active 3",
             "transom_connections_total 7",
             "transom_calls_total{dialect=\"grpc\",code=\"OK\"} 2",
@@ -167,6 +211,9 @@ mod tests {
             "transom_call_duration_seconds_bucket{le=\"30.0\"} 2",
             "transom_call_duration_seconds_bucket{le=\"+Inf\"} 3",
             "transom_call_duration_seconds_count 3",
+            "transom_upstream_retries_total{reason=\"lost\"} 1",
+            "transom_upstream_retries_total{reason=\"status\"} 0",
+            "transom_upstream_hedges_won_total 0",
             "transom_guard_violations_total{direction=\"response\",mode=\"shadow\"} 1",
             "transom_guard_violations_total{direction=\"request\",mode=\"enforce\"} 0",
             "transom_rule_violations_total{direction=\"request\",mode=\"enforce\",verdict=\"broken\"} 1",

@@ -1,10 +1,17 @@
 //! The counters of the process. Every name that appears in `/metrics` is here.
 //!
-//! Labels come from closed sets of ours (dialect, code, reason), never from a peer, so the page cannot be made to grow.
+//! Labels come from closed sets of ours (dialect, code, reason) or from the configuration (routes, clusters), never from a
+//! caller, so the page cannot be made to grow. Endpoints may be discovered in any number; beyond a hundred of a cluster they
+//! share a label.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use super::labelled::Labelled;
+use super::reflection::ReflectionMeters;
+use super::repeats::RepeatMeters;
+use super::upstreams::{ClusterFigures, Upstreams};
 
 /// A number that goes up and down.
 #[derive(Debug, Default)]
@@ -87,20 +94,30 @@ pub struct Meters {
     pub upstream_streams_active: Gauge,
     pub upstream_connections_active: Gauge,
     pub upstream_connect_failures: Tally,
-    /// Calls sent again after a refusal that is safe to repeat.
-    pub upstream_retries: Tally,
+    /// Requests that were sent more than once.
+    pub repeats: RepeatMeters,
     /// Tasks that carry a request body beside its response.
     pub pumps_active: Gauge,
     pub reloads: Tally,
     pub reload_failures: Tally,
     /// Number of the generation in force, from 1.
     pub generation: Gauge,
+    /// Of catalogs that come from reflection.
+    pub reflection: ReflectionMeters,
     /// Write one access line per call.
     pub access_log: bool,
+    /// Who knows of upstreams, once somebody has said so.
+    pub(super) upstreams: OnceLock<Arc<dyn Upstreams>>,
     /// By direction and word, in the order of their `ALL`.
     pub(super) guard_violations: [[AtomicU64; GuardWord::ALL.len()]; Direction::ALL.len()],
     /// By direction, whether it was enforced, and verdict.
     pub(super) rule_violations: [[[AtomicU64; Verdict::ALL.len()]; 2]; Direction::ALL.len()],
+    /// Calls by route and cluster.
+    pub route_calls: Labelled,
+    /// Calls that went to a second cluster besides, by that cluster and by what came of it.
+    pub mirrored: Labelled,
+    /// Faults that were injected, by route and kind.
+    pub faults: Labelled,
     pub(super) calls: [[AtomicU64; 17]; DIALECTS.len()],
     /// Calls per bucket, not summed up; the last one holds those over every bound.
     pub(super) durations: [AtomicU64; BUCKETS.len() + 1],
@@ -213,18 +230,41 @@ impl Meters {
             upstream_streams_active: Gauge::default(),
             upstream_connections_active: Gauge::default(),
             upstream_connect_failures: Tally::default(),
-            upstream_retries: Tally::default(),
+            repeats: RepeatMeters::default(),
             pumps_active: Gauge::default(),
             reloads: Tally::default(),
             reload_failures: Tally::default(),
             generation: Gauge::default(),
+            reflection: ReflectionMeters::default(),
             access_log,
+            upstreams: OnceLock::new(),
             guard_violations: Default::default(),
             rule_violations: Default::default(),
+            route_calls: Labelled::new(
+                "transom_route_calls",
+                "Calls that a route chose the way of, by route and cluster",
+                &["route", "cluster"],
+            ),
+            mirrored: Labelled::new(
+                "transom_mirror",
+                "Calls that went to a mirror besides, by its cluster and by how its answer compares",
+                &["cluster", "outcome"],
+            ),
+            faults: Labelled::new("transom_faults", "Faults that were injected, by route and kind", &["route", "kind"]),
             calls: Default::default(),
             durations: Default::default(),
             duration_micros: AtomicU64::new(0),
         })
+    }
+
+    /// From whom the figures of upstreams are to be had; the first word counts.
+    pub fn ask_of_upstreams(&self, upstreams: Arc<dyn Upstreams>) {
+        let _ = self.upstreams.set(upstreams);
+    }
+
+    /// The figures of upstreams as they are now, by the names of their clusters.
+    pub fn upstreams(&self) -> Vec<ClusterFigures> {
+        self.upstreams.get().map_or_else(Vec::new, |upstreams| upstreams.figures())
     }
 
     /// Counts a message that breaks the schema.

@@ -31,12 +31,24 @@ pub enum Family {
     Other,
 }
 
+/// More than the longest media type that is told from others by its suffix or its end (`application/grpc-web-text+proto`).
+const LONGEST: usize = 64;
+
 /// Reads the content type. Parameters as `; charset=utf-8` are accepted and ignored; case does not matter.
 pub fn family(headers: &HeaderMap) -> Family {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Family::None };
     match value.as_bytes() {
         b"application/grpc" | b"application/grpc+proto" => Family::Grpc(Some(Codec::Proto)),
-        bytes => slow(bytes),
+        value => {
+            let essence = value.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii();
+            // none of ours is longer, so what is cut here stays another
+            let mut lower = [0; LONGEST + 1];
+            let length = essence.len().min(lower.len());
+            let lower = lower.get_mut(..length).unwrap_or_default();
+            lower.copy_from_slice(essence.get(..length).unwrap_or_default());
+            lower.make_ascii_lowercase();
+            of_essence(lower)
+        }
     }
 }
 
@@ -60,11 +72,11 @@ pub(super) fn names_lines(essence: &[u8]) -> bool {
     )
 }
 
-fn slow(value: &[u8]) -> Family {
-    let essence = value.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii().to_ascii_lowercase();
+/// Of this media type, in lower case and without parameters.
+fn of_essence(essence: &[u8]) -> Family {
     let (kind, suffix) = match essence.iter().position(|byte| *byte == b'+') {
         Some(plus) => essence.split_at(plus),
-        None => (&essence[..], &b""[..]),
+        None => (essence, &b""[..]),
     };
     let codec = match suffix {
         b"" | b"+proto" => Some(Codec::Proto),
@@ -77,7 +89,7 @@ fn slow(value: &[u8]) -> Family {
         (b"application/grpc-web-text", _) => Family::GrpcWeb { text: true, codec },
         (b"application/connect", suffix) if !suffix.is_empty() => Family::ConnectStream(codec),
         (b"application/json", b"") => Family::Json,
-        _ if names_lines(&essence) => Family::JsonLines,
+        _ if names_lines(essence) => Family::JsonLines,
         (b"application/proto" | b"application/protobuf" | b"application/x-protobuf", b"") => Family::Proto,
         _ => Family::Other,
     }
@@ -97,6 +109,9 @@ mod tests {
             ("application/grpc+thrift", Family::Grpc(None)),
             ("Application/gRPC-Web; charset=utf-8", Family::GrpcWeb { text: false, codec: Some(Proto) }),
             ("application/grpc-web-text+proto", Family::GrpcWeb { text: true, codec: Some(Proto) }),
+            // cut anywhere, it must not become one that we know
+            (&format!("application/grpc+{}json", "x".repeat(80)), Family::Grpc(None)),
+            (&format!("application/json{}", "x".repeat(80)), Family::Other),
             ("application/connect+json", Family::ConnectStream(Some(Json))),
             ("application/connect", Family::Other),
             ("application/json;charset=utf-8", Family::Json),

@@ -104,7 +104,9 @@ impl Answer for GrpcWeb {
 /// A frame of fields, as the last frame is: `name:value` lines, each ended by CRLF; lower-case names, no blank behind the colon, as Envoy writes
 /// it. Values of one name are joined by commas, since Google's client keeps only the last line of a name.
 pub(super) fn fields_frame(fields: &HeaderMap) -> Vec<u8> {
-    let mut frame = vec![0; 5];
+    // room for a status, a message and some fields of the server's own
+    let mut frame = Vec::with_capacity(128);
+    frame.extend_from_slice(&prefix(TRAILERS, 0));
     for name in fields.keys() {
         frame.extend_from_slice(name.as_str().as_bytes());
         frame.push(b':');

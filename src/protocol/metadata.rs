@@ -3,6 +3,8 @@
 use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::status::Code;
+
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(super) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -68,16 +70,26 @@ pub struct Passing {
 /// protocols go, gRPC's own are set. Returns which encodings the upstream is told to answer in: the caller's if frames
 /// pass to it, else none but `identity`.
 pub fn forwardable_request(headers: &mut HeaderMap, passing: Passing) -> HeaderValue {
-    retain(headers, |about| match about {
+    // callers of gRPC send these two as they have to be
+    retain(headers, |name, value| match about(name.as_str()) {
         About::Application => true,
         About::Encoding | About::Grpc => passing.request,
         About::AcceptEncoding => passing.answer,
-        About::Connect | About::Status | About::Hop | About::Connection | About::Body => false,
+        About::Hop => *name == TE && *value == TRAILERS,
+        About::Body => is_grpc_type(name, value),
+        About::Connect | About::Status | About::Connection => false,
     });
-    let accepted = headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY).clone();
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    accepted
+    if !headers.contains_key(TE) {
+        headers.insert(TE, TRAILERS);
+    }
+    if !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, GRPC_TYPE);
+    }
+    headers.entry(GRPC_ACCEPT_ENCODING).or_insert(IDENTITY).clone()
+}
+
+fn is_grpc_type(name: &HeaderName, value: &HeaderValue) -> bool {
+    *name == CONTENT_TYPE && *value == GRPC_TYPE
 }
 
 /// Rids the upstream's header fields (or trailers) of what is not for callers. How its messages are compressed is told
@@ -86,11 +98,44 @@ pub fn forwardable_answer(headers: &mut HeaderMap) {
     if headers.is_empty() {
         return;
     }
-    retain(headers, |about| match about {
+    retain(headers, |name, _| is_for_callers(about(name.as_str())));
+}
+
+fn is_for_callers(about: About) -> bool {
+    match about {
         About::Application | About::Grpc => true,
         About::Encoding | About::AcceptEncoding | About::Connect | About::Status => false,
         About::Hop | About::Connection | About::Body => false,
+    }
+}
+
+/// The same for the head of an answer whose frames pass to a caller of gRPC. How its messages are compressed is taken out.
+pub fn forwardable_head(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut is_packed = false;
+    retain(headers, |name, value| match about(name.as_str()) {
+        About::Body => is_grpc_type(name, value),
+        About::Encoding => {
+            is_packed = true;
+            true
+        }
+        about => is_for_callers(about),
     });
+    if !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, GRPC_TYPE);
+    }
+    if is_packed { headers.remove(GRPC_ENCODING).filter(|packed| *packed != IDENTITY) } else { None }
+}
+
+/// Rids the fields that end an upstream's answer of what is not for a caller of gRPC. The status stays, as a number that
+/// there is.
+pub fn forwardable_trailers(fields: &mut HeaderMap) {
+    retain(fields, |name, _| matches!(about(name.as_str()), About::Application | About::Grpc | About::Status));
+    if let Some(status) = fields.get_mut(GRPC_STATUS) {
+        let code = Code::from_header(status.as_bytes()).unwrap_or(Code::Unknown);
+        if status.as_bytes() != code.digits().as_bytes() {
+            *status = HeaderValue::from_static(code.digits());
+        }
+    }
 }
 
 /// Trailing metadata as header fields with the prefix `trailer-`.
@@ -106,18 +151,17 @@ pub(super) fn append_trailers(headers: &mut HeaderMap, trailers: HeaderMap) {
     }
 }
 
-/// Removes what is not to be kept. Most calls have two or three such fields.
-fn retain(headers: &mut HeaderMap, keep: impl Fn(About) -> bool) {
+/// Removes what is not to be kept, with all values of its name. Most calls have two or three such fields.
+fn retain(headers: &mut HeaderMap, mut keep: impl FnMut(&HeaderName, &HeaderValue) -> bool) {
     let mut doomed: [Option<HeaderName>; 8] = Default::default();
     loop {
         let mut found = 0;
         let mut connection = false;
-        for name in headers.keys() {
-            let about = about(name.as_str());
-            if keep(about) {
+        for (name, value) in headers.iter() {
+            if keep(name, value) {
                 continue;
             }
-            connection |= about == About::Connection;
+            connection |= *name == CONNECTION;
             let Some(slot) = doomed.get_mut(found) else { break };
             *slot = Some(name.clone());
             found += 1;
@@ -143,6 +187,8 @@ fn remove_named(headers: &mut HeaderMap) {
     }
 }
 
+const GRPC_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 #[cfg(test)]
@@ -222,6 +268,14 @@ mod tests {
         let mut headers = map(&status);
         forwardable_request(&mut headers, Passing { request: true, answer: true });
         assert!(!headers.contains_key("grpc-status") && headers.contains_key("x-app"));
+    }
+
+    #[test]
+    fn trailers_keep_a_status_and_make_it_one_that_there_is() {
+        let fields = [("grpc-status", "99"), ("grpc-message", "m"), ("content-type", "x"), ("grpc-encoding", "gzip")];
+        let mut fields = map(&[&fields[..], &[("x-app", "1"), ("connection", "x-mine"), ("x-mine", "1")]].concat());
+        forwardable_trailers(&mut fields);
+        assert_eq!(fields, map(&[("grpc-status", "2"), ("grpc-message", "m"), ("x-app", "1")]));
     }
 
     #[test]

@@ -275,6 +275,22 @@ fn grpc(head: &mut Head, codec: Codec, settings: &MethodSettings) -> Result<Spok
     })
 }
 
+/// Whether the frames of a native gRPC call pass unread, and then how long it may take; `None` if something of it has to
+/// be read, measured or refused. Looks at the very fields that [`by_method`] takes.
+pub fn passing_grpc(headers: &HeaderMap, settings: &MethodSettings) -> Option<Option<Duration>> {
+    match frames_encoding(headers, GRPC_ENCODING, Codec::Proto, settings) {
+        Ok(Packed::No) => {}
+        // what a compressed message holds is measured before it passes, unless there is no limit
+        Ok(Packed::Passes(_)) if settings.max_request_message == 0 => {}
+        _ => return None,
+    }
+    let asked = match headers.get(GRPC_TIMEOUT) {
+        None => None,
+        Some(value) => Some(parse_grpc_timeout(value.as_bytes())?),
+    };
+    Some(settings.deadline(asked))
+}
+
 fn grpc_web(head: &mut Head, text: bool, codec: Codec, settings: &MethodSettings) -> Result<Spoken, Refusal> {
     let headers = &mut head.parts.headers;
     let request = if text { RequestForm::TextFrames } else { RequestForm::Frames };

@@ -74,7 +74,18 @@ pub(super) struct Idle {
 }
 
 /// The answer's way, which a deadline may take away while the body is not polled.
-pub(super) type SharedDown = Arc<Mutex<Option<Downlink>>>;
+pub(super) type SharedDown = Arc<Mutex<Way>>;
+
+/// The way of an answer as long as it is open, then what its end must know of it.
+#[allow(clippy::large_enum_variant, reason = "one per call, made once")]
+pub(super) enum Way {
+    Open(Downlink),
+    Left {
+        /// What was handed on ends with a whole message.
+        whole: bool,
+        messages: u64,
+    },
+}
 
 /// What follows the bytes of the body.
 #[derive(Debug)]
@@ -144,7 +155,7 @@ impl Pump {
                 () = watch => {}
             }
             drop(uplink);
-            take(&down);
+            leave(&down);
             Ok(())
         });
         Pump { task, done: false }
@@ -217,9 +228,9 @@ impl Relay {
             self.answer.message(first.flags, &first.payload, &mut out);
         }
         let ended = loop {
-            let part = match self.down.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                Some(down) => down.poll_part(cx),
-                None => Poll::Ready(Err(deadline_passed())),
+            let part = match &mut *self.down.lock().unwrap_or_else(PoisonError::into_inner) {
+                Way::Open(down) => down.poll_part(cx),
+                Way::Left { .. } => Poll::Ready(Err(deadline_passed())),
             };
             if part.is_ready()
                 && let Some(idle) = &mut self.idle
@@ -284,9 +295,8 @@ impl Relay {
 
     /// Renders the end, and lets go of the upstream.
     fn end(&mut self, mut end: End) -> Bytes {
-        let down = take(&self.down);
-        let whole = down.as_ref().is_some_and(Downlink::at_boundary);
-        self.record.response_messages = down.as_ref().map_or(0, Downlink::messages);
+        let (whole, messages) = leave(&self.down);
+        self.record.response_messages = messages;
         self.pump = None;
         self.record.end(end.status.code);
         expand(&mut end, self.answer.details(), Some(self.called.catalog()));
@@ -301,8 +311,18 @@ impl Relay {
     }
 }
 
-fn take(down: &SharedDown) -> Option<Downlink> {
-    down.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Lets go of the upstream. Says whether what was handed on ends with a whole message, and how many there were.
+fn leave(down: &SharedDown) -> (bool, u64) {
+    let mut way = down.lock().unwrap_or_else(PoisonError::into_inner);
+    let (whole, messages) = match &*way {
+        Way::Open(down) => (down.at_boundary(), down.messages()),
+        Way::Left { whole, messages } => (*whole, *messages),
+    };
+    let left = std::mem::replace(&mut *way, Way::Left { whole, messages });
+    // its stream is reset: not under the lock
+    drop(way);
+    drop(left);
+    (whole, messages)
 }
 
 impl std::fmt::Debug for Relay {

@@ -5,8 +5,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 
-use super::ending::{from_answer_frames, from_fault, from_fields, has_status};
+use super::ending::{from_answer_frames, from_fault, from_fields, speaks_against, with_early};
 use super::guarding;
+use super::mirror::Witness;
+use super::passing::{GATHER, LARGE, PassingFrames};
 use super::recode::{answer_message, guarded_answer, packed_answer, unpacked_answer};
 use super::rest_call::Extras;
 use super::tables::Called;
@@ -15,13 +17,8 @@ use crate::catalog::RawBody;
 use crate::observe::Direction;
 use crate::protocol::{Codec, End};
 use crate::transcode::raw_content;
-use crate::upstream::ResponseStream;
-use crate::wire::{Encoding, Frame, FrameReader, FrameScanner};
-
-/// Small chunks are gathered up to this size before they go on: each DATA frame costs as much as its bytes.
-const GATHER: usize = 16 << 10;
-/// A chunk of at least this size goes on as it is.
-const LARGE: usize = 4 << 10;
+use crate::upstream::{ResponseStream, Verdict};
+use crate::wire::{Encoding, Frame, FrameReader};
 
 /// Reads the answer of one call.
 pub(super) struct Downlink {
@@ -36,10 +33,12 @@ pub(super) struct Downlink {
     /// How the call ended as the head had it, though the head was not the end. It counts if nothing else follows:
     /// servers whose HTTP library ends every body by itself answer so for want of a better way.
     early_status: Option<Box<HeaderMap>>,
+    /// Watches for a mirror's sake.
+    witness: Option<Box<Witness>>,
 }
 
 enum Form {
-    Frames(FrameScanner),
+    Frames(PassingFrames),
     Messages { reader: FrameReader, called: Called, made: Made },
 }
 
@@ -80,22 +79,48 @@ pub(super) struct Content {
     pub data: Bytes,
 }
 
+// === impl Made ===
+
+impl Made {
+    /// Messages of gRPC that are only unpacked.
+    pub(super) fn unpacked(packed: Encoding) -> Made {
+        let (codec, packed) = (Codec::Proto, Some(packed));
+        Made { codec, only: None, packed, wanted: None, passes: false, extras: None, raw: None }
+    }
+}
+
 // === impl Downlink ===
 
 impl Downlink {
     /// `made`: unless frames pass as they are.
-    pub(super) fn new(response: ResponseStream, made: Option<Made>, called: &Called) -> Downlink {
+    pub(super) fn new(mut response: ResponseStream, made: Option<Made>, called: &Called) -> Downlink {
+        // its caller may read nothing for long
+        response.watch();
         let limit = called.method().settings.max_response_message;
         let form = match made {
-            None => Form::Frames(FrameScanner::new(limit)),
+            None => Form::Frames(PassingFrames::new(limit)),
             Some(made) => Form::Messages { reader: FrameReader::new(limit), called: called.clone(), made },
         };
-        Downlink { response, form, owed: 0, body_ended: false, messages: 0, held: None, early_status: None }
+        Downlink {
+            response,
+            form,
+            owed: 0,
+            body_ended: false,
+            messages: 0,
+            held: None,
+            early_status: None,
+            witness: None,
+        }
     }
 
     /// The answer's head told this status.
     pub(super) fn set_early_status(&mut self, fields: HeaderMap) {
         self.early_status = Some(Box::new(fields));
+    }
+
+    /// Everything that comes is shown to it.
+    pub(super) fn set_witness(&mut self, witness: Option<Box<Witness>>) {
+        self.witness = witness;
     }
 
     /// What the message that came down tells as `Location`.
@@ -109,7 +134,7 @@ impl Downlink {
     /// Messages that came down.
     pub(super) fn messages(&self) -> u64 {
         match &self.form {
-            Form::Frames(scanner) => scanner.messages(),
+            Form::Frames(frames) => frames.messages(),
             Form::Messages { .. } => self.messages,
         }
     }
@@ -117,13 +142,28 @@ impl Downlink {
     /// Whether what was handed on so far ends with a whole message.
     pub(super) fn at_boundary(&self) -> bool {
         match &self.form {
-            Form::Frames(scanner) => scanner.at_boundary(),
+            Form::Frames(frames) => frames.at_boundary(),
             Form::Messages { .. } => true,
         }
     }
 
     /// The next part; behind [`Part::End`] there is none.
     pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
+        let polled = self.poll_unjudged(cx);
+        if let Poll::Ready(Err(refusal)) = &polled
+            && speaks_against(refusal.kind)
+        {
+            self.response.judge(Verdict::Failure);
+        }
+        polled
+    }
+
+    fn poll_unjudged(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
+        if let Form::Frames(frames) = &mut self.form {
+            let Some(chunk) = ready!(frames.poll(&mut self.response, cx))? else { return self.poll_end(cx) };
+            self.witnessed(&chunk);
+            return Poll::Ready(Ok(Part::Chunk(chunk)));
+        }
         loop {
             if let Some(part) = self.next_part()? {
                 return Poll::Ready(Ok(part));
@@ -134,8 +174,10 @@ impl Downlink {
             self.response.release(std::mem::take(&mut self.owed));
             match ready!(self.response.poll_chunk(cx)) {
                 Some(Ok(chunk)) => {
-                    if let Some(part) = self.take(chunk, cx)? {
-                        return Poll::Ready(Ok(part));
+                    self.owed += chunk.len();
+                    self.witnessed(&chunk);
+                    if let Form::Messages { reader, .. } = &mut self.form {
+                        reader.push(chunk);
                     }
                 }
                 Some(Err(fault)) => return Poll::Ready(Err(from_fault(&fault))),
@@ -216,66 +258,26 @@ impl Downlink {
         Ok(Some(packed_answer(called, made.wanted, message)))
     }
 
-    fn take(&mut self, chunk: Bytes, cx: &mut Context<'_>) -> Result<Option<Part>, Refusal> {
-        self.owed += chunk.len();
-        match &mut self.form {
-            Form::Messages { reader, .. } => {
-                reader.push(chunk);
-                Ok(None)
-            }
-            Form::Frames(scanner) => {
-                scanner.scan(&chunk).map_err(from_answer_frames)?;
-                if chunk.is_empty() {
-                    return Ok(None);
-                }
-                let whole = if chunk.len() >= LARGE { chunk } else { self.gather(chunk, cx)? };
-                Ok(Some(Part::Chunk(whole)))
-            }
+    fn witnessed(&mut self, chunk: &[u8]) {
+        if let Some(witness) = &mut self.witness {
+            witness.chunk(chunk);
         }
-    }
-
-    /// Adds what is there already behind a small chunk. A fault or the end met on the way is met again on the next poll.
-    fn gather(&mut self, first: Bytes, cx: &mut Context<'_>) -> Result<Bytes, Refusal> {
-        let Form::Frames(scanner) = &mut self.form else { return Ok(first) };
-        let Poll::Ready(Some(Ok(second))) = self.response.poll_chunk(cx) else {
-            return Ok(first);
-        };
-        let mut gathered = BytesMut::with_capacity(GATHER);
-        gathered.extend_from_slice(&first);
-        let mut next = second;
-        loop {
-            scanner.scan(&next).map_err(from_answer_frames)?;
-            self.owed += next.len();
-            gathered.extend_from_slice(&next);
-            if gathered.len() >= GATHER {
-                break;
-            }
-            match self.response.poll_chunk(cx) {
-                Poll::Ready(Some(Ok(chunk))) => next = chunk,
-                _ => break,
-            }
-        }
-        Ok(gathered.freeze())
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
         match &self.form {
-            Form::Frames(scanner) if scanner.at_boundary() => {}
-            Form::Frames(_) => {
-                return Poll::Ready(Err(Refusal::new(Kind::BadAnswer, "the answer ended within a message")));
-            }
+            Form::Frames(frames) => frames.check_end()?,
             Form::Messages { reader, .. } => reader.finish().map_err(from_answer_frames)?,
         }
         Poll::Ready(match ready!(self.response.poll_trailers(cx)) {
             Ok(trailers) => {
-                let mut fields = trailers.unwrap_or_default();
-                if !has_status(&fields)
-                    && self.messages() == 0
-                    && let Some(early) = self.early_status.take()
-                {
-                    fields.extend(*early);
+                let early = self.early_status.take().filter(|_| self.messages() == 0);
+                let end = from_fields(with_early(trailers, early))?;
+                self.response.judge_status(end.status.code);
+                if let Some(witness) = self.witness.take() {
+                    witness.end(end.status.code);
                 }
-                from_fields(fields).map(|end| Part::End(Box::new(end)))
+                Ok(Part::End(Box::new(end)))
             }
             Err(fault) => Err(from_fault(&fault)),
         })

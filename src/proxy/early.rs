@@ -145,6 +145,7 @@ impl Early {
     /// that has begun.
     fn follow(&mut self, mut call: Call, outcome: Result<Outcome, Refusal>) -> Body {
         let Some(mut record) = self.record.take() else { return Body::cut() };
+        call.note(&mut record);
         call.answer.opened();
         let mut end = match outcome {
             Ok(Outcome::Stream { down, first, uplink, .. }) => {

@@ -18,11 +18,8 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// The end that the upstream's trailers (or its only header block) tell. Without a status it is an error, never OK.
 pub(super) fn from_fields(mut fields: HeaderMap) -> Result<End, Refusal> {
-    let code = match fields.remove(STATUS) {
-        Some(value) => Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown),
-        None => return Err(Refusal::new(Kind::NoStatus, "the upstream's answer ended without a grpc-status")),
-    };
-    let mut end = End::new(Status::new(code, ""));
+    let mut end = End::new(Status::new(code(&fields)?, ""));
+    fields.remove(STATUS);
     if let Some(message) = fields.remove(MESSAGE) {
         end.status.message = decode_message(message.as_bytes()).into();
     }
@@ -30,6 +27,24 @@ pub(super) fn from_fields(mut fields: HeaderMap) -> Result<End, Refusal> {
     forwardable_answer(&mut fields);
     end.trailers = fields;
     Ok(end)
+}
+
+/// The code that the fields which end an answer tell.
+pub(super) fn code(fields: &HeaderMap) -> Result<Code, Refusal> {
+    match fields.get(STATUS) {
+        Some(value) => Ok(Code::from_header(value.as_bytes()).unwrap_or(Code::Unknown)),
+        None => Err(Refusal::new(Kind::NoStatus, "the upstream's answer ended without a grpc-status")),
+    }
+}
+
+/// The fields that end an answer. `early`: what its head said of the end, which counts if nothing was answered since and the
+/// trailers do not say it.
+pub(super) fn with_early(trailers: Option<HeaderMap>, early: Option<Box<HeaderMap>>) -> HeaderMap {
+    let mut fields = trailers.unwrap_or_default();
+    if let Some(early) = early.filter(|_| !has_status(&fields)) {
+        fields.extend(*early);
+    }
+    fields
 }
 
 /// Whether a header block says how the call ended.
@@ -85,8 +100,15 @@ pub(super) fn from_fault(fault: &Fault) -> Refusal {
         FaultKind::Connect | FaultKind::Refused | FaultKind::Broken => Kind::UpstreamDown,
         FaultKind::Reset(reason) => Kind::UpstreamReset(Code::from_reset(reason)),
         FaultKind::Protocol => Kind::NoStatus,
+        FaultKind::Overloaded => Kind::Overloaded,
     };
     Refusal::new(kind, fault.message().to_owned())
+}
+
+/// Whether a refusal of an answer speaks against the endpoint that gave it. Messages that do not fit the schema do not: all
+/// endpoints send the same. Faults have spoken for themselves, and deadlines are told by the pool.
+pub(super) fn speaks_against(kind: Kind) -> bool {
+    matches!(kind, Kind::NoStatus | Kind::UpstreamHttp(_))
 }
 
 pub(super) fn deadline_passed() -> Refusal {

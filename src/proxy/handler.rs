@@ -4,32 +4,36 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{Method as Verb, Response, StatusCode};
 
-use super::body::{After, Body, Idle, Pump, Relay};
+use super::affinity;
+use super::attempts::{Trail, tell_time_left};
+use super::body::{After, Body, Idle, Pump, Relay, Way};
 use super::conditional::{Conditional, vary_by_encoding};
 use super::downlink::{Content, Downlink, Made, Part};
 use super::early::Heartbeat;
-use super::ending::{deadline_passed, expand, from_fault, from_fields, from_refusal, has_status, late, status_of};
+use super::ending::{deadline_passed, expand, from_fields, from_refusal, has_status, late, status_of};
 use super::form_body::form_uplink;
 use super::json_body::JsonBody;
+use super::mirror::{self, Shadows, Witness};
 use super::multipart_body::multipart_uplink;
 use super::raw_upload::raw_uplink;
 use super::recode::{Rule, packed_if_worth, request_frame, text_frame, too_large, unpacked_body, woven_frame};
 use super::rest_call::{Extras, resumed, wanted_fields};
 use super::socket::{self, Welcome, refuse_handshake};
 use super::tables::{Called, Page, Tables};
+use super::target::Target;
 use super::texts::Texts;
 use super::uplink::Uplink;
 use super::verbs::{method_verbs, overriding, verbs_response, without_body};
 use crate::call::{CallRecord, Head, Hint, Inbound, Kind, Refusal, Subprotocol};
-use crate::catalog::{self, MethodSettings, StreamKind};
+use crate::catalog::{self, StreamKind};
 use crate::observe::{Direction, GaugeGuard, Meters};
 use crate::protocol::{
     Answer, AnswerForm, Codec, Due, End, Family, Packed, Packing, Passing, RequestForm, RestCall, Spoken, WholeOut,
@@ -37,20 +41,17 @@ use crate::protocol::{
 };
 use crate::route::{Match, MethodRef};
 use crate::status::{Code, FieldViolation};
-use crate::upstream::{Exchange, Pool, ResponseHead, ResponseStream};
-use crate::wire::{Encoding, Frame, Packer, TextPlace, format_grpc_timeout};
+use crate::upstream::{Choice, Endpoint, Pool, ResponseHead, ResponseStream, Verdict};
+use crate::wire::{Encoding, Frame, Packer, TextPlace};
 
 /// What a worker needs to carry calls. One per worker; doors hold it by `Arc`.
 pub struct Handler {
     tables: Arc<ArcSwap<Tables>>,
-    pool: Pool,
-    meters: Arc<Meters>,
+    pub(super) pool: Arc<Pool>,
+    shadows: Arc<Shadows>,
+    pub(super) meters: Arc<Meters>,
 }
 
-/// How often a request that the upstream never processed is sent, the first time included.
-const MOST_ATTEMPTS: u32 = 3;
-
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
@@ -70,13 +71,13 @@ pub(super) struct Call {
     request: RequestForm,
     codec: Codec,
     /// See [`Spoken::packed`].
-    packed: Packed,
+    pub(super) packed: Packed,
     /// See [`Spoken::wanted`].
     wanted: Option<Encoding>,
     /// The encodings that the upstream was told to answer in.
     accepted: HeaderValue,
     pub(super) answer: Box<dyn Answer>,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The request message, if the head held it.
     message: Option<Bytes>,
     /// See [`Spoken::rest`].
@@ -84,6 +85,16 @@ pub(super) struct Call {
     /// What else is made of the answer's messages than their JSON; handed on with the answer.
     extras: Option<Box<Extras>>,
     conditional: Option<Box<Conditional>>,
+    /// What its endpoint is chosen by, if the cluster looks at that: see `affinity`.
+    hash: Option<u64>,
+    /// Where it went last, if anybody will read it.
+    pub(super) reached: Option<Arc<Endpoint>>,
+    /// What a route has decided; `None`: nothing, the catalog's cluster has the call.
+    pub(super) target: Option<Target>,
+    /// Watches the answer for a mirror's sake.
+    pub(super) witness: Option<Box<Witness>>,
+    /// What became of its attempts.
+    pub(super) trail: Trail,
 }
 
 /// How far a call has come when its head is due.
@@ -99,7 +110,20 @@ pub(super) enum Outcome {
 impl Handler {
     /// `pool` belongs to the worker that the handler is for.
     pub fn new(tables: Arc<ArcSwap<Tables>>, pool: Pool, meters: Arc<Meters>) -> Handler {
-        Handler { tables, pool, meters }
+        Handler { tables, pool: Arc::new(pool), shadows: Arc::default(), meters }
+    }
+
+    /// The tables in force. Not to be held for long: whoever keeps them clones them.
+    pub(super) fn tables(&self) -> Guard<Arc<Tables>> {
+        self.tables.load()
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Carries one call: the answer's head when it is due, its body to be polled by the door. Dropping the future or
@@ -195,60 +219,28 @@ impl Handler {
         }
         call.extras = call.extras(&head)?;
         let mut uplink = call.uplink(&head, inbound).await?;
+        if call.called.plan().is_some() {
+            // boxed: calls without routes need no room for it
+            Box::pin(call.choose_target(&head, &mut uplink)).await?;
+        }
         let path = call.path(&head);
         let mut headers = std::mem::take(&mut head.parts.headers);
+        call.hash = match affinity::needs_message(call.cluster()) {
+            // boxed: other calls need no room for it
+            true => Box::pin(call.key_in_message(&mut uplink)).await?,
+            false => affinity::key(call.cluster(), &headers),
+        };
         call.accepted = forwardable_request(&mut headers, call.passing());
         if call.called.is_guarded(Direction::Response) {
             call.accepted = readable(&call.accepted);
             headers.insert(ACCEPT_ENCODING, call.accepted.clone());
         }
-        if let Some(at) = call.deadline {
-            let left = at.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                // a fast upstream could still win against the timer
-                return Err(deadline_passed());
-            }
-            if let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left)) {
-                headers.insert(TIMEOUT, value);
-            }
-        }
-        let (head, response) = self.attempts(call, &mut uplink, path, headers).await?;
+        tell_time_left(call.deadline, &mut headers)?;
+        mirror::start(call, &self.shadows, &self.pool, &mut uplink, &path, &headers);
+        uplink.keep_up_to(call.called.method().settings.retry.buffer);
+        let (answer, response) = self.attempts(call, &mut uplink, &head, path, headers).await?;
         uplink.forget();
-        call.outcome(head, response, uplink).await
-    }
-
-    /// Tries until an upstream answers; a request is sent again only when it was surely never processed.
-    async fn attempts(
-        &self,
-        call: &Call,
-        uplink: &mut Uplink,
-        path: PathAndQuery,
-        mut headers: HeaderMap,
-    ) -> Result<(ResponseHead, ResponseStream), Refusal> {
-        for attempt in 1.. {
-            let again = (attempt < MOST_ATTEMPTS).then(|| headers.clone());
-            let opened = self.pool.open(call.called.cluster(), path.clone(), headers, false).await;
-            let Exchange { request, mut response } = opened.map_err(|fault| from_fault(&fault))?;
-            if !uplink.attach(request) {
-                break;
-            }
-            let answered = poll_fn(|cx| {
-                if let Poll::Ready(Err(refusal)) = uplink.poll(cx) {
-                    return Poll::Ready(Err(refusal));
-                }
-                response.poll_head(cx).map(Ok)
-            });
-            let fault = match answered.await? {
-                Ok(head) => return Ok((head, response)),
-                Err(fault) => fault,
-            };
-            match again {
-                Some(kept) if fault.safe_to_retry() && uplink.can_repeat() => headers = kept,
-                _ => return Err(from_fault(&fault)),
-            }
-            self.meters.upstream_retries.add(1);
-        }
-        Err(Refusal::new(Kind::UpstreamDown, "the upstream refused the call"))
+        call.outcome(answer, response, uplink).await
     }
 
     pub(super) fn answer(
@@ -257,6 +249,7 @@ impl Handler {
         outcome: Result<Outcome, Refusal>,
         mut record: CallRecord,
     ) -> Response<Body> {
+        call.note(&mut record);
         match outcome {
             Err(refusal) => {
                 record.end(refusal.kind.code());
@@ -295,7 +288,7 @@ impl Handler {
         record.request_messages = uplink.messages();
         let idle = call.called.method().settings.idle_timeout.map(|after| Idle::new(after, &uplink));
         // a body is not polled while its caller does not read, so the deadline of a stream is watched beside it
-        let down = Arc::new(Mutex::new(Some(down)));
+        let down = Arc::new(Mutex::new(Way::Open(down)));
         let watched = call.deadline.filter(|_| call.called.method().kind.server_streams());
         let watched = watched.map(|at| (at, Arc::clone(&down)));
         let pump = (!uplink.is_sent() || watched.is_some())
@@ -326,7 +319,7 @@ impl std::fmt::Debug for Handler {
 
 impl Call {
     fn new(called: Called, spoken: Spoken, head: &Head) -> Call {
-        let deadline = effective(spoken.deadline, &called.method().settings);
+        let deadline = called.method().settings.deadline(spoken.deadline);
         Call {
             called,
             rule: None,
@@ -340,8 +333,27 @@ impl Call {
             rest: spoken.rest,
             extras: None,
             conditional: None,
+            hash: None,
+            reached: None,
+            target: None,
+            witness: None,
+            trail: Trail::default(),
             deadline: deadline.and_then(|after| head.received.checked_add(after)),
         }
+    }
+
+    /// Tells the record where the call went, and what became of its attempts.
+    pub(super) fn note(&self, record: &mut CallRecord) {
+        if let Some(reached) = &self.reached {
+            record.reached(reached.cluster(), reached.label());
+        }
+        record.route = self.route_name();
+        self.trail.tell(record);
+    }
+
+    /// What it asks of the choice of its endpoint.
+    pub(super) fn choice(&self) -> Choice<'static> {
+        Choice { hash: self.hash, deadline: self.deadline, ..Choice::default() }
     }
 
     /// Which frames go through as they are.
@@ -362,23 +374,15 @@ impl Call {
             Packing::Messages(field) => Some(field),
             Packing::Body | Packing::Never => None,
         };
-        let listed =
-            |name: &[u8]| self.accepted.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii() == name);
         match (&field, &told) {
             (_, None) if passes => return Ok(self.looked_into(None)),
-            (Some(field), Some(told)) if passes && listed(told.as_bytes()) => {
+            (Some(field), Some(told)) if passes && lists(&self.accepted, told.as_bytes()) => {
                 metadata.insert(field, told.clone());
                 return Ok(self.looked_into(Encoding::from_name(told.as_bytes())));
             }
             _ => {}
         }
-        let packed = match &told {
-            None => None,
-            Some(told) => Some(Encoding::from_name(told.as_bytes()).ok_or_else(|| {
-                let text = format!("the upstream compressed its messages as {told:?}, which nobody asked for");
-                Refusal::new(Kind::BadAnswer, text)
-            })?),
-        };
+        let packed = told.as_ref().map(answered_encoding).transpose()?;
         let raw = match self.answer.form() {
             AnswerForm::Contents => self.binding().and_then(|binding| binding.raw_answer),
             AnswerForm::Frames | AnswerForm::Messages => None,
@@ -453,11 +457,7 @@ impl Call {
     }
 
     fn path(&self, head: &Head) -> PathAndQuery {
-        let method = &*self.called.method().path;
-        match head.parts.uri.path_and_query() {
-            Some(asked) if asked.as_str() == method || !self.called.is_known() => asked.clone(),
-            _ => PathAndQuery::try_from(method).unwrap_or(PathAndQuery::from_static("/")),
-        }
+        self.renamed().unwrap_or_else(|| self.called.path(head))
     }
 
     /// The request's way up. A request of one message is read and checked whole before the upstream hears of it.
@@ -524,19 +524,28 @@ impl Call {
         mut uplink: Uplink,
     ) -> Result<Outcome, Refusal> {
         let ResponseHead { parts, is_end: ended } = head;
-        check_head(&parts, ended)?;
+        check_head(&parts, ended).inspect_err(|_| response.judge(Verdict::Failure))?;
         let mut metadata = parts.headers;
         // a status in a head that is not the end counts only if nothing follows (gRPC `doc/PROTOCOL-HTTP2.md`,
         // "Trailers-Only")
         let early = (!ended && has_status(&metadata)).then(|| status_of(&metadata));
         if ended {
-            let end = from_fields(metadata)?;
+            let end = from_fields(metadata).inspect_err(|_| response.judge(Verdict::Failure))?;
+            response.judge_status(end.status.code);
+            if let Some(witness) = self.witness.take() {
+                witness.end(end.status.code);
+            }
             return self.told(HeaderMap::new(), None, end);
         }
         let told = metadata.remove(ENCODING);
+        let mut witness = self.witness.take();
+        if let Some(witness) = &mut witness {
+            witness.packed(told.as_ref().and_then(|name| Encoding::from_name(name.as_bytes())));
+        }
         forwardable_answer(&mut metadata);
         let made = self.made(told, &mut metadata)?;
         let mut down = Downlink::new(response, made, &self.called);
+        down.set_witness(witness);
         if let Some(early) = early {
             down.set_early_status(early);
         }
@@ -698,18 +707,8 @@ fn page(tables: &Tables, head: &Head) -> Result<Routed, Refusal> {
     }
 }
 
-/// The deadline that holds: the caller's, else the method's default; never longer than the method's longest.
-fn effective(asked: Option<Duration>, settings: &MethodSettings) -> Option<Duration> {
-    let deadline = asked.or(settings.default_deadline);
-    match (deadline, settings.max_deadline) {
-        (Some(deadline), Some(most)) => Some(deadline.min(most)),
-        (None, Some(most)) => Some(most),
-        (deadline, None) => deadline,
-    }
-}
-
 /// An answer that is no gRPC, or not of protobuf, is an error, whatever its HTTP code says. `ended`: the head is all.
-fn check_head(parts: &http::response::Parts, ended: bool) -> Result<(), Refusal> {
+pub(super) fn check_head(parts: &http::response::Parts, ended: bool) -> Result<(), Refusal> {
     if ended && has_status(&parts.headers) {
         return Ok(());
     }
@@ -730,10 +729,28 @@ fn check_head(parts: &http::response::Parts, ended: bool) -> Result<(), Refusal>
     Err(Refusal::new(Kind::NoStatus, text))
 }
 
+/// The names of a list of encodings.
+fn names(list: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a list of encodings has this name.
+pub(super) fn lists(list: &HeaderValue, name: &[u8]) -> bool {
+    names(list).any(|one| one == name)
+}
+
+/// The encoding that the upstream says it used.
+pub(super) fn answered_encoding(told: &HeaderValue) -> Result<Encoding, Refusal> {
+    Encoding::from_name(told.as_bytes()).ok_or_else(|| {
+        let text = format!("the upstream compressed its messages as {told:?}, which nobody asked for");
+        Refusal::new(Kind::BadAnswer, text)
+    })
+}
+
 /// Of a list of encodings those that the edge reads itself: no other answer can be checked.
 fn readable(accepted: &HeaderValue) -> HeaderValue {
-    let names = accepted.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let known: Vec<&[u8]> = names.filter(|name| *name == b"identity" || Encoding::from_name(name).is_some()).collect();
+    let known: Vec<&[u8]> =
+        names(accepted).filter(|name| *name == b"identity" || Encoding::from_name(name).is_some()).collect();
     let known = if known.is_empty() { b"identity".to_vec() } else { known.join(&b',') };
     HeaderValue::from_bytes(&known).unwrap_or(HeaderValue::from_static("identity"))
 }
@@ -801,4 +818,24 @@ pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Res
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what an async function makes, without making it.
+    fn size_of_made<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_call_is_a_few_kilobytes() {
+        type Parts = (&'static Handler, &'static mut Call, Head, Inbound);
+        let exchange = size_of_made(|(handler, call, head, inbound): Parts| handler.exchange(call, head, inbound));
+        let opened =
+            size_of_made(|(handler, head, inbound): (Arc<Handler>, Head, Inbound)| handler.opened(head, inbound));
+        println!("exchange: {exchange} bytes, a whole call: {opened} bytes");
+        assert!(exchange <= 4096 && opened <= 6144, "exchange: {exchange}, opened: {opened}");
+    }
 }

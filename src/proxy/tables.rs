@@ -1,11 +1,19 @@
 //! What a generation is made of: the immutable tables that calls are carried by.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::catalog::{Catalog, GuardMode, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind};
+use http::uri::PathAndQuery;
+
+use super::affinity::FieldKeys;
+use super::target::Routing;
+use crate::call::Head;
+use crate::catalog::{
+    Catalog, FieldReader, GuardMode, Idempotency, MessageId, Method, MethodSettings, Mistake, Place, StreamKind,
+};
 use crate::observe::{Direction, Meters};
 use crate::policy::cors::Cors;
-use crate::route::{MethodRef, Table};
+use crate::route::{MethodRef, Plan, Table, TargetRule, Targets};
 use crate::upstream::{Cluster, ClusterSettings, Clusters};
 
 /// A file that the edge itself answers, as the demo's page.
@@ -28,6 +36,9 @@ pub struct Tables {
     /// For gRPC and gRPC-Web calls of methods that no catalog has: passed on to the cluster of the first catalog that
     /// says so, by the settings of this stand-in.
     unknown: Option<(u32, Method)>,
+    /// Which clusters calls go to other than their catalog's; `None`: there are no routes.
+    pub(super) routing: Option<Box<Routing>>,
+    keys: FieldKeys,
     /// Looked at when no method and no template has the path.
     pub pages: Option<fn(&str) -> Option<Page>>,
 }
@@ -68,12 +79,42 @@ impl Tables {
                 Err(text) => mistakes.push(Mistake::new(format!("catalog {:?}: {text}", catalog.name))),
             }
         }
+        let keys = FieldKeys::resolve(clusters, &catalogs).unwrap_or_else(|more| {
+            mistakes.extend(more);
+            FieldKeys::default()
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        // so that the first calls of this generation find endpoints, as far as that can be had
+        let began = Instant::now();
+        found.iter().for_each(|cluster: &Arc<Cluster>| cluster.wait_for_endpoints(began));
         let passing = catalogs.iter().position(|catalog| catalog.pass_unknown_methods);
         let unknown = passing.and_then(|at| u32::try_from(at).ok()).map(|at| (at, stand_in()));
-        Ok(Tables { catalogs: catalogs.into(), clusters: found.into(), routes, cors, unknown, pages })
+        let (catalogs, clusters) = (catalogs.into(), found.into());
+        Ok(Tables { catalogs, clusters, routes, cors, unknown, routing: None, keys, pages })
+    }
+
+    /// The same with routes for its calls.
+    ///
+    /// Errors: rules that name what is not there.
+    pub fn with_routes(
+        mut self,
+        rules: &[TargetRule],
+        clusters: &[ClusterSettings],
+        known: &Clusters,
+        meters: &Meters,
+    ) -> Result<Tables, Vec<Mistake>> {
+        if !rules.is_empty() {
+            let targets = Targets::resolve(rules, &self.catalogs)?;
+            self.routing = Some(Box::new(Routing::new(targets, clusters, known, meters)?));
+        }
+        Ok(self)
+    }
+
+    /// The rules of the routes, method by method, if there are any.
+    pub fn targets(&self) -> Option<&Targets> {
+        self.routing.as_ref().map(|routing| &routing.targets)
     }
 }
 
@@ -163,6 +204,27 @@ impl Called {
         }
     }
 
+    /// The routes of the generation.
+    pub(super) fn routing(&self) -> Option<&Routing> {
+        self.tables.routing.as_deref()
+    }
+
+    /// The routes of the method; mostly none.
+    #[inline]
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        let targets = &self.tables.routing.as_ref()?.targets;
+        match self.method {
+            Some(method) => targets.plan(MethodRef { catalog: self.catalog, method }),
+            None => targets.unknown(),
+        }
+    }
+
+    /// Where requests have the key that this cluster hashes.
+    pub(super) fn field_key(&self, cluster: &str) -> Option<&FieldReader> {
+        self.method?;
+        self.tables.keys.reader(cluster, self.catalog, self.method().input)
+    }
+
     pub(super) fn meters(&self) -> Option<&Meters> {
         self.meters.as_deref()
     }
@@ -177,6 +239,15 @@ impl Called {
         match (self.method, &self.tables.unknown) {
             (None, Some((_, stand_in))) => stand_in,
             (method, _) => &self.catalog().methods[method.unwrap_or(0) as usize],
+        }
+    }
+
+    /// `:path` of a call: the caller's own, if it is the method's and no more.
+    pub(super) fn path(&self, head: &Head) -> PathAndQuery {
+        let method = &*self.method().path;
+        match head.parts.uri.path_and_query() {
+            Some(asked) if asked.as_str() == method || !self.is_known() => asked.clone(),
+            _ => PathAndQuery::try_from(method).unwrap_or(PathAndQuery::from_static("/")),
         }
     }
 

@@ -2,6 +2,7 @@
 //! allows, kept for a second attempt while it is small.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -10,24 +11,19 @@ use bytes::{Bytes, BytesMut};
 
 use super::ending::from_request_frames;
 use super::json_body::{JsonBody, Pulled};
+use super::mirror::Tap;
 use super::multipart_body::MultipartBody;
+use super::passing::{GATHER, LARGE};
 use super::raw_upload::RawUpload;
-use super::recode::unpacked_request_frame;
+use super::recode::{too_large, unpacked_request_frame};
+use super::replay::{Replay, Resend};
 use super::tables::Called;
 use super::texts::Texts;
 use crate::call::{Inbound, Kind, Refusal};
 use crate::observe::Direction;
 use crate::protocol::{Codec, Packed};
 use crate::upstream::RequestStream;
-use crate::wire::{FrameReader, FrameScanner, TextDecoder, TextPlace};
-
-/// Small frames are gathered up to this size before they are sent.
-const GATHER: usize = 16 << 10;
-/// A frame of at least this size is sent as it is.
-const LARGE: usize = 4 << 10;
-
-/// The most bytes that are kept to be sent again.
-const REPLAY_LIMIT: usize = 64 << 10;
+use crate::wire::{FrameReader, FrameScanner, PREFIX, TextDecoder, TextPlace};
 
 /// Carries the request body to the upstream. Dropping it before its end resets the stream.
 pub(super) struct Uplink {
@@ -40,9 +36,12 @@ pub(super) struct Uplink {
     read_all: bool,
     /// END_STREAM is sent.
     ended: bool,
-    /// What was sent on this attempt; `None` when it grew too large, or the answer has begun.
-    replay: Option<Vec<Bytes>>,
-    replay_bytes: usize,
+    /// What was sent of the body; `None` when it grew too large, or the answer has begun.
+    replay: Option<Replay>,
+    /// A stream was attached before.
+    attempted: bool,
+    /// Gets a copy of what is sent, for a mirror.
+    tap: Option<Box<Tap>>,
     /// Counts what goes up, for whoever watches for silence.
     moved: Arc<AtomicU64>,
     /// One message is all that the method takes, and at least one.
@@ -143,11 +142,46 @@ impl Uplink {
             queue: VecDeque::new(),
             read_all: false,
             ended: false,
-            replay: Some(Vec::new()),
-            replay_bytes: 0,
+            replay: None,
+            attempted: false,
+            tap: None,
             moved: Arc::default(),
             single: false,
             made: 0,
+        }
+    }
+
+    /// From now on all that is sent is copied.
+    pub(super) fn tap(&mut self, tap: Tap) {
+        self.tap = Some(Box::new(tap));
+    }
+
+    /// The first frame of the request, whole; `None`: it has none. It stays to be sent. What is held meanwhile is that frame
+    /// and a chunk: the caller's window stays shut for the rest. `limit`: the most bytes of its message.
+    ///
+    /// Errors: as [`Uplink::poll`]; a message over the limit.
+    pub(super) async fn first_frame(&mut self, limit: usize) -> Result<Option<Bytes>, Refusal> {
+        let mut held = BytesMut::new();
+        loop {
+            // mostly it is there in one piece
+            if let (true, Some(front)) = (held.is_empty(), self.queue.front())
+                && let Some(length) = frame_length(front, limit)?
+            {
+                return Ok(Some(front.slice(..length)));
+            }
+            for piece in self.queue.drain(..) {
+                held.extend_from_slice(&piece);
+            }
+            let length = frame_length(&held, limit)?;
+            if length.is_some() || self.read_all {
+                let held = held.freeze();
+                let frame = length.map(|length| held.slice(..length));
+                if !held.is_empty() {
+                    self.queue.push_back(held);
+                }
+                return Ok(frame);
+            }
+            poll_fn(|cx| self.poll_read(cx)).await?;
         }
     }
 
@@ -156,24 +190,54 @@ impl Uplink {
         Arc::clone(&self.moved)
     }
 
+    /// Keeps up to so many bytes of the body, to be sent again. Before anything is sent.
+    pub(super) fn keep_up_to(&mut self, limit: usize) {
+        self.replay = Some(Replay::new(limit));
+    }
+
     /// Sends to this stream from now on; what an earlier attempt sent is sent again. `false` if it is no longer there.
     pub(super) fn attach(&mut self, request: RequestStream) -> bool {
-        if self.request.is_some() {
-            let Some(sent) = self.replay.take() else { return false };
-            for bytes in sent.into_iter().rev() {
-                self.queue.push_front(bytes);
+        if self.attempted {
+            let Some(replay) = &mut self.replay else { return false };
+            for bytes in replay.pieces().iter().rev() {
+                self.queue.push_front(bytes.clone());
             }
-            self.replay = Some(Vec::new());
-            self.replay_bytes = 0;
+            replay.clear();
             self.ended = false;
+            if let Some(tap) = &mut self.tap {
+                tap.again();
+            }
         }
+        self.attempted = true;
         self.request = Some(request);
         true
+    }
+
+    /// Lets go of the stream; the next one that is attached gets everything from the beginning.
+    pub(super) fn detach(&mut self) {
+        self.request = None;
     }
 
     /// Whether everything was sent so far and could be sent again.
     pub(super) fn can_repeat(&self) -> bool {
         self.replay.is_some()
+    }
+
+    /// Whether the whole body was sent and is there to be sent again.
+    pub(super) fn is_kept_whole(&self) -> bool {
+        self.replay.is_some() && self.attempted && self.read_all && self.queue.is_empty()
+    }
+
+    /// Sends the body to another stream, beside this. `None` unless it is kept whole.
+    pub(super) fn resend(&mut self, request: RequestStream) -> Option<Resend> {
+        let whole = self.is_kept_whole();
+        self.replay.as_mut().filter(|_| whole).map(|replay| Resend::new(request, replay.pieces()))
+    }
+
+    /// Goes on where a body that was sent beside this one is; the own stream is let go.
+    pub(super) fn adopt(&mut self, resend: Resend) {
+        let (request, queue, ended) = resend.into_parts();
+        (self.queue, self.ended, self.request) = (queue, ended, Some(request));
     }
 
     /// Whether all is sent, or nothing more can be.
@@ -205,6 +269,10 @@ impl Uplink {
         loop {
             if self.ended {
                 return Poll::Ready(Ok(()));
+            }
+            if self.request.is_none() {
+                // between two attempts nothing is read: what is there goes first
+                return Poll::Pending;
             }
             self.gather();
             let Some(front) = self.queue.front_mut() else {
@@ -251,13 +319,11 @@ impl Uplink {
     fn send(&mut self, piece: Bytes) {
         let last = self.queue.is_empty() && self.read_all;
         self.moved.fetch_add(1, Ordering::Relaxed);
-        if let Some(sent) = &mut self.replay {
-            self.replay_bytes += piece.len();
-            if self.replay_bytes > REPLAY_LIMIT {
-                self.replay = None;
-            } else {
-                sent.push(piece.clone());
-            }
+        if self.replay.as_mut().is_some_and(|replay| !replay.keep(&piece)) {
+            self.replay = None;
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.sent(&piece, last);
         }
         let failed = self.request.as_mut().is_none_or(|request| request.send(piece, last).is_err());
         self.ended = last || failed;
@@ -265,6 +331,9 @@ impl Uplink {
 
     fn finish(&mut self) {
         self.ended = true;
+        if let Some(tap) = &mut self.tap {
+            tap.sent(&[], true);
+        }
         if let Some(request) = &mut self.request {
             // a stream that is gone already has nothing to be told
             let _ = request.send(Bytes::new(), true);
@@ -366,17 +435,23 @@ impl Uplink {
             Form::Raw(upload) => upload.close(&mut self.queue)?,
             Form::Multipart(body) => body.close(&mut self.queue)?,
         }
-        if self.single && self.messages() != 1 {
-            let none = "the method takes one message, and the request has none";
-            only_one(true, self.messages())?;
-            return Err(Refusal::new(Kind::Cardinality, none));
-        }
-        Ok(())
+        exactly_one(self.single, self.messages())
     }
 }
 
+/// How long the frame at the beginning is, if it is there whole.
+fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
+    let Some([_, a, b, c, d]) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+    let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+    if length > limit {
+        return Err(too_large("request", length, limit));
+    }
+    let whole = PREFIX.saturating_add(length);
+    Ok((bytes.len() >= whole).then_some(whole))
+}
+
 /// A method that takes one message gets no second one.
-fn only_one(single: bool, messages: u64) -> Result<(), Refusal> {
+pub(super) fn only_one(single: bool, messages: u64) -> Result<(), Refusal> {
     if single && messages > 1 {
         let text = "the method takes one message, and the request has more";
         return Err(Refusal::new(Kind::Cardinality, text));
@@ -384,7 +459,16 @@ fn only_one(single: bool, messages: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn whole(at_boundary: bool) -> Result<(), Refusal> {
+/// At its end, such a request has had one.
+pub(super) fn exactly_one(single: bool, messages: u64) -> Result<(), Refusal> {
+    if single && messages == 0 {
+        let none = "the method takes one message, and the request has none";
+        return Err(Refusal::new(Kind::Cardinality, none));
+    }
+    only_one(single, messages)
+}
+
+pub(super) fn whole(at_boundary: bool) -> Result<(), Refusal> {
     if at_boundary { Ok(()) } else { Err(Refusal::new(Kind::Malformed, "the request ended within a message")) }
 }
 

@@ -13,5 +13,5 @@ mod workers;
 
 pub use generation::{About, Load, Loaded};
 pub use shutdown::run;
-pub use start::{RunError, Running, Start, start};
+pub use start::{Reloading, RunError, Running, Start, start};
 pub use workers::Spot;

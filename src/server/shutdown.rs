@@ -3,7 +3,6 @@
 //! SIGHUP reloads. SIGTERM or SIGINT drains; a second one ends at once.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime;
@@ -15,12 +14,12 @@ use crate::listen::Corridor;
 
 /// Runs until a signal ends it; prints `listening on ADDR` per listener on stderr once calls are taken.
 ///
-/// `ready` is then told the addresses. Errors: it did not start.
+/// `ready` is then called. Errors: it did not start.
 pub fn run<T, H>(
     what: Start,
     load: Load<T>,
     build: impl Fn(Spot<T>) -> Arc<H> + Send + Sync + 'static,
-    ready: impl FnOnce(&[SocketAddr]),
+    ready: impl FnOnce(&Running),
 ) -> Result<(), RunError>
 where
     T: Send + Sync + 'static,
@@ -41,7 +40,7 @@ where
         for address in running.addresses() {
             say(&format!("listening on {address}\n"));
         }
-        ready(running.addresses());
+        ready(&running);
         until_the_end(running, &mut signals).await;
         Ok(())
     });

@@ -55,6 +55,10 @@ pub struct Running {
     drain_timeout: Duration,
 }
 
+/// Asks the running house to load anew. Nothing happens when that has ended.
+#[derive(Clone, Debug)]
+pub struct Reloading(mpsc::Sender<Wish>);
+
 /// The operator's door while it is open.
 #[derive(Debug)]
 struct Desk {
@@ -228,7 +232,12 @@ impl Running {
 
     /// Asks for a reload and does not wait for it.
     pub fn reload_soon(&self) {
-        let _ = self.wishes.send(Wish::Reload(None));
+        self.reloading().soon();
+    }
+
+    /// A way to ask for reloads from elsewhere.
+    pub fn reloading(&self) -> Reloading {
+        Reloading(self.wishes.clone())
     }
 
     /// Takes no more callers, lets calls in flight finish until the drain timeout, then cuts them. Returns the number
@@ -261,6 +270,15 @@ impl Drop for Running {
         for post in self.posts.iter() {
             post.drain(Instant::now());
         }
+    }
+}
+
+// === impl Reloading ===
+
+impl Reloading {
+    /// Asks, and does not wait.
+    pub fn soon(&self) {
+        let _ = self.0.send(Wish::Reload(None));
     }
 }
 

@@ -8,13 +8,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::listen::{Admission, Arrival, Corridor, Door, Load, Seat, Settings, Ward, accept};
 use crate::observe::Meters;
@@ -57,6 +59,10 @@ struct Handover {
     door: Arc<Door>,
 }
 
+/// Between the last accept and the order to finish: what callers have sent by then is read, and so begun, and all
+/// workers have closed their listeners before the first GOAWAY, lest a caller who is told to go elsewhere comes back.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// Starts a worker. `build` makes its handler.
 ///
 /// Errors: no thread or no runtime to be had.
@@ -92,28 +98,31 @@ async fn work<H: Corridor>(ward: &Arc<Ward<H>>, load: &Arc<Load>, mut inbox: mps
         let ward = Arc::clone(ward);
         async move { ward.sweep().await }
     });
-    let mut loops = JoinSet::new();
+    let (mut loops, open) = (JoinSet::new(), watch::Sender::new(()));
     let deadline = loop {
         match inbox.recv().await {
             Some(Order::Listen(listener, door, posts)) => match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let place = placement(Arc::clone(ward), Arc::clone(load), Arc::clone(&door), posts);
-                    loops.spawn(accept(listener, door, place));
+                    loops.spawn(accept(listener, door, open.subscribe(), place));
                 }
                 Err(error) => tracing::error!(%error, address = %door.settings.address, "cannot listen"),
             },
-            Some(Order::Serve(handover)) => take_over(ward, handover),
+            Some(order @ Order::Serve(_)) => take_over(ward, order),
             Some(Order::Drain(deadline)) => break deadline,
             None => break Instant::now(),
         }
     };
     // closes the listening sockets: the kernel refuses from now on
-    loops.shutdown().await;
+    drop(open);
+    while loops.join_next().await.is_some() {}
+    let settled = Instant::now() + SETTLE;
+    while let Ok(Some(order)) = timeout_at(settled.min(deadline), inbox.recv()).await {
+        take_over(ward, order);
+    }
     inbox.close();
     while let Some(order) = inbox.recv().await {
-        if let Order::Serve(handover) = order {
-            take_over(ward, handover);
-        }
+        take_over(ward, order);
     }
     ward.drain();
     tokio::select! {
@@ -141,12 +150,16 @@ fn placement<H: Corridor>(
         };
         let Ok(socket) = socket.into_std() else { return };
         let handover = Handover { socket, peer, admission, seat: post.load.seat(), door: Arc::clone(&door) };
-        // a worker that is gone closes the connection by this
-        let _ = post.orders.send(Order::Serve(handover));
+        if let Err(SendError(Order::Serve(handover))) = post.orders.send(Order::Serve(handover)) {
+            // at a shutdown the other may have been told earlier, and have nothing left to do: it takes nobody any more
+            let seat = own.seat();
+            take_over(&ward, Order::Serve(Handover { seat, ..handover }));
+        }
     }
 }
 
-fn take_over<H: Corridor>(ward: &Arc<Ward<H>>, handover: Handover) {
+fn take_over<H: Corridor>(ward: &Arc<Ward<H>>, order: Order) {
+    let Order::Serve(handover) = order else { return };
     let Handover { socket, peer, admission, seat, door } = handover;
     if let Ok(socket) = TcpStream::from_std(socket) {
         ward.serve(Arrival { socket, peer, admission, seat }, &door);

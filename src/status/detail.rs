@@ -1,6 +1,8 @@
 //! `google.rpc.Status` and the standard error details, encoded by hand: a handful of two-field messages, passed
 //! through unread wherever no one needs to look inside.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Code, Status};
@@ -121,7 +123,7 @@ pub fn error_info(reason: &str, domain: &str, metadata: &[(&str, &str)]) -> Any 
 }
 
 /// `google.rpc.RetryInfo`: how long to wait before another try.
-pub fn retry_info(delay: std::time::Duration) -> Any {
+pub fn retry_info(delay: Duration) -> Any {
     let mut duration = Vec::new();
     if delay.as_secs() > 0 {
         put_uint(&mut duration, 1, delay.as_secs());
@@ -133,6 +135,39 @@ pub fn retry_info(delay: std::time::Duration) -> Any {
     put_bytes(&mut out, 1, &duration);
     Any::of("google.rpc.RetryInfo", out)
 }
+
+/// How long a `google.rpc.RetryInfo` among the details of a serialized `google.rpc.Status` asks to wait. `None`: there is
+/// none, it is negative, or the bytes are damaged; they are a peer's.
+pub fn retry_delay(status: &[u8]) -> Option<Duration> {
+    let status = Status::decode(status).ok()?;
+    let info = status.details.iter().find(|any| any.type_name() == "google.rpc.RetryInfo")?;
+    let mut delay = None;
+    let read = for_each_field(&info.value, |number, field| {
+        if let (1, Field::Bytes(bytes)) = (number, field) {
+            delay = positive_duration(bytes)?;
+        }
+        Ok(())
+    });
+    read.ok().and(delay)
+}
+
+/// A `google.protobuf.Duration`; `None` if it is negative, or no duration by its own rules.
+fn positive_duration(bytes: &[u8]) -> Result<Option<Duration>, DetailError> {
+    let (mut seconds, mut nanos) = (Some(0), Some(0));
+    for_each_field(bytes, |number, field| {
+        match (number, field) {
+            // negative numbers are the largest unsigned ones here
+            (1, Field::Varint(value)) => seconds = Some(value).filter(|value| *value <= LONGEST_SECONDS),
+            (2, Field::Varint(value)) => nanos = u32::try_from(value).ok().filter(|value| *value < 1_000_000_000),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos)))
+}
+
+/// What `google.protobuf.Duration` allows.
+const LONGEST_SECONDS: u64 = 315_576_000_000;
 
 enum Field<'a> {
     Varint(u64),
@@ -176,6 +211,25 @@ mod tests {
             .with(error_info("R", "d", &[("k", "v")]))
             .with(retry_info(std::time::Duration::from_millis(1500)));
         assert_eq!(Status::decode(&encode_status(&status)), Ok(status));
+    }
+
+    #[test]
+    fn a_delay_is_found_among_the_details_unless_it_is_negative_or_none() {
+        let with = |value: &[u8]| {
+            let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: value.to_vec().into() };
+            retry_delay(&encode_status(&Status::new(Code::Unavailable, "x").with(error_info("R", "d", &[])).with(any)))
+        };
+        let info = |delay: &[u8]| with(&[&[0x0a, delay.len() as u8], delay].concat());
+        assert_eq!(with(&retry_info(Duration::from_millis(1500)).value), Some(Duration::from_millis(1500)));
+        assert_eq!(info(&[]), Some(Duration::ZERO));
+        assert_eq!(with(&[]), None, "it does not say");
+        assert_eq!(info(&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), None, "-1 s");
+        assert_eq!(info(&[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), None, "-1 ns");
+        assert_eq!(info(&[0x10, 0x80, 0x94, 0xeb, 0xdc, 0x03]), None, "a second of nanoseconds");
+        for damaged in [&[0x08][..], &[0x0b], &[0x0a, 0x05, 0x01], &[0xff; 11]] {
+            assert_eq!(info(damaged), None, "{damaged:?}");
+        }
+        assert_eq!(retry_delay(&encode_status(&Status::new(Code::Ok, ""))), None);
     }
 
     #[test]

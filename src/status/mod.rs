@@ -6,7 +6,7 @@ mod rule_details;
 mod violation;
 
 pub use code::Code;
-pub use detail::{Any, DetailError, FieldViolation, bad_request, encode_status, error_info, retry_info};
+pub use detail::{Any, DetailError, FieldViolation, bad_request, encode_status, error_info, retry_delay, retry_info};
 pub use rule_details::{MOST_DETAILS, RuleDetails};
 pub use violation::{PathElement, RuleViolation, Subscript, encode_violations, violations};
 

@@ -1,24 +1,40 @@
 //! Clusters: what the operator says of an upstream, and what all workers know of its endpoints.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use http::uri::{Authority, Scheme};
-use rustls_pki_types::ServerName;
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::attend::{Attendance, attend};
 use super::balance::random;
-use super::tls::TlsSettings;
+use super::budget::{RetryBudget, RetryBudgetSettings};
+use super::discovery::Discovery;
+use super::endpoint::{Endpoint, EndpointSettings};
+use super::lock;
+use super::plan::{Plan, Rules, Standing, Subset};
+use super::policy::{Balance, Ejection, Limits};
+use super::probe::ProbeSettings;
+use super::set::{EndpointSet, Member};
+use super::tls::{TlsInUse, TlsSettings};
+use super::vitals::Vitals;
+use crate::observe::{ClusterFigures, Count, EndpointFigures, Upstreams};
 
 /// What the operator says of an upstream. Two equal ones share their connections across reloads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSettings {
     pub name: Box<str>,
+    /// Those that it has from the start; all that it will have, unless they are discovered.
     pub endpoints: Vec<EndpointSettings>,
+    /// Where further ones come from, in place of these.
+    pub discovery: Discovery,
+    /// How endpoints are checked; `None`: only by the calls that they get.
+    pub probe: Option<ProbeSettings>,
     /// From the first packet to the upstream's SETTINGS, name look-up and TLS included. Default 5 s.
     pub connect_timeout: Duration,
     /// Per endpoint and worker, at least 1. Default 8.
@@ -39,18 +55,24 @@ pub struct ClusterSettings {
     /// For endpoints over TLS.
     pub tls: TlsSettings,
     pub backoff: Backoff,
+    /// How calls are spread over the endpoints. Default p2c.
+    pub balance: Balance,
+    /// Where the edge stands: endpoints of the same zone are called first. Default nowhere.
+    pub zone: Option<Box<str>>,
+    /// Percent: with fewer healthy endpoints than that, all are called. 0: never. Default 50.
+    pub panic_threshold: u8,
+    /// When endpoints are ejected for how their calls end; `None`: never.
+    pub ejection: Option<Ejection>,
+    /// For how long an endpoint that is new, or back, gets fewer calls than its weight says. Default 0: not at all.
+    pub slow_start: Duration,
+    pub limits: Limits,
+    /// How many endpoints of a tier each worker uses; 0, the default: all of them.
+    pub subset_size: usize,
+    /// How many requests may be sent more than once.
+    pub retry_budget: RetryBudgetSettings,
 }
 
-/// One address of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EndpointSettings {
-    /// A name, or an IP address without brackets.
-    pub host: Box<str>,
-    pub port: u16,
-    pub tls: bool,
-}
-
-/// How long an endpoint is left alone after failed connects: doubling from `first` to `cap`, each 20 % more or less.
+/// How long an endpoint is left alone, as after failed connects: doubling from `first` to `cap`, each 20 % more or less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// Default 100 ms.
@@ -71,60 +93,36 @@ pub struct Cluster {
     /// Told apart by number, since an address may be used again.
     pub(super) id: u64,
     settings: ClusterSettings,
-    pub(super) endpoints: Box<[Endpoint]>,
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
-    /// Falls with the cluster, and so tells its connections.
-    alive: watch::Sender<()>,
+    vitals: Arc<Vitals>,
+    plan: ArcSwap<Plan>,
+    /// Of the plan in force, to be compared by every call.
+    plan_version: AtomicU64,
+    /// Held while the set or the plan is replaced.
+    replacing: Mutex<()>,
+    /// Where the first worker stands on the circle of subsets.
+    start: usize,
+    tls: TlsInUse,
+    pub(super) attendance: Attendance,
+    /// The version of the set. Falls with the cluster, and so tells its connections.
+    version: watch::Sender<u64>,
+    budget: RetryBudget,
 }
 
 /// The clusters in use, by settings, so that a reload finds those that did not change.
 #[derive(Debug, Default)]
-pub struct Clusters(Mutex<Vec<Weak<Cluster>>>);
-
-/// What is known of one endpoint, for health pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointState {
-    /// Host and port.
-    pub label: Box<str>,
-    /// Failed connects in a row.
-    pub failures: u32,
-    /// Why the last connect failed; `None` while all is well.
-    pub reason: Option<Arc<str>>,
+pub struct Clusters {
+    known: Mutex<Vec<Weak<Cluster>>>,
+    /// Where tasks run that belong to a cluster and to no worker.
+    runtime: OnceLock<Handle>,
 }
 
-/// One endpoint: what is sent to it, made once, and its health.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) settings: EndpointSettings,
-    pub(super) label: Box<str>,
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
-    /// `Some` for an endpoint over TLS.
-    pub(super) server_name: Option<ServerName<'static>>,
-    /// Spares calls the lock while all is well.
-    failing: AtomicBool,
-    health: Mutex<Health>,
-    /// Milliseconds between pings that the endpoint has asked for by GOAWAY "too_many_pings"; 0: it has not.
-    calmer: AtomicU64,
-}
+/// Endpoints that a cluster has at most; what is discovered beyond is left out. Each costs every worker a connection.
+const MAX_ENDPOINTS: usize = 10_000;
 
-#[derive(Debug, Default)]
-struct Health {
-    failures: u32,
-    failed_at: Option<Instant>,
-    until: Option<Instant>,
-    reason: Option<Arc<str>>,
-}
-
-/// What an upstream that finds our pings too many is given at least. Go's and C's servers by default tolerate one in
-/// five minutes on a connection on which they send nothing, and close it at the fourth that comes too early.
-const CALM_INTERVAL: Duration = Duration::from_secs(310);
+/// How long after its last connection a cluster is thought to come back.
+const LATELY: Duration = Duration::from_secs(1);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 // === impl SettingsError ===
 
@@ -142,82 +140,6 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-// === impl EndpointSettings ===
-
-impl EndpointSettings {
-    /// Reads an upstream's URL: `h2c://`, `http://`, `grpc://` in clear text, `h2s://`, `https://`, `grpcs://` over
-    /// TLS; then host and port (80 and 443 if none), IPv6 in brackets. Nothing may follow but a `/`.
-    pub fn parse(url: &str) -> Result<EndpointSettings, SettingsError> {
-        let wrong = |why: &str| SettingsError(format!("upstream \"{url}\": {why}"));
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(wrong("no scheme: write h2c:// for clear text or h2s:// for TLS before the address"));
-        };
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "h2c" | "http" | "grpc" => false,
-            "h2s" | "https" | "grpcs" => true,
-            "unix" => return Err(wrong("Unix sockets are not supported")),
-            _ => return Err(wrong("the scheme must be h2c, http or grpc (clear text), or h2s, https or grpcs (TLS)")),
-        };
-        let address = rest.strip_suffix('/').unwrap_or(rest);
-        if address.contains(['/', '?', '#']) {
-            return Err(wrong("only host and port may follow the scheme"));
-        }
-        if address.contains('@') {
-            return Err(wrong("a user name has no meaning here"));
-        }
-        let (host, port) = split_address(address).map_err(wrong)?;
-        let port = port.unwrap_or(if tls { 443 } else { 80 });
-        Ok(EndpointSettings { host: host.into(), port, tls })
-    }
-
-    /// Host and port as one writes them: `[::1]:50051`.
-    pub fn label(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.
-fn split_address(address: &str) -> Result<(&str, Option<u16>), &'static str> {
-    let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("\"[\" without \"]\"")?;
-        if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err("what stands in brackets is no IPv6 address");
-        }
-        match rest.strip_prefix(':') {
-            Some(port) => (host, Some(port)),
-            None if rest.is_empty() => (host, None),
-            None => return Err("only \":port\" may follow \"]\""),
-        }
-    } else {
-        match address.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err("write an IPv6 address in brackets, as in [::1]:50051");
-            }
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
-        }
-    };
-    if host.is_empty() {
-        return Err("the host is missing");
-    }
-    let name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    if !name && host.parse::<IpAddr>().is_err() {
-        return Err("the host may have letters, digits, \"-\", \"_\" and \".\" only");
-    }
-    let port = match port {
-        None => None,
-        Some(port) => match port.parse::<u16>() {
-            Ok(port) if port > 0 => Some(port),
-            _ => return Err("the port must be a number from 1 to 65535"),
-        },
-    };
-    Ok((host, port))
-}
-
 // === impl Backoff ===
 
 impl Default for Backoff {
@@ -228,7 +150,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The pause after this many failures in a row, spread by a random number.
-    fn pause(self, failures: u32, random: u64) -> Duration {
+    pub(super) fn pause(self, failures: u32, random: u64) -> Duration {
         let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let pause = self.first.saturating_mul(doubled).min(self.cap);
         // 80 % to 120 %
@@ -244,6 +166,8 @@ impl ClusterSettings {
         ClusterSettings {
             name: name.into(),
             endpoints,
+            discovery: Discovery::Fixed,
+            probe: None,
             connect_timeout: Duration::from_secs(5),
             max_connections: 8,
             keep_alive_interval: Duration::from_secs(60),
@@ -254,7 +178,23 @@ impl ClusterSettings {
             connection_window: MAX_WINDOW,
             tls: TlsSettings::default(),
             backoff: Backoff::default(),
+            balance: Balance::default(),
+            zone: None,
+            panic_threshold: 50,
+            ejection: Some(Ejection::default()),
+            slow_start: Duration::ZERO,
+            limits: Limits::default(),
+            subset_size: 0,
+            retry_budget: RetryBudgetSettings::default(),
         }
+    }
+}
+
+impl ClusterSettings {
+    /// Whether a cluster with those settings can go on with these: nothing is different, or only what certificates and
+    /// keys are.
+    fn renews(&self, old: &ClusterSettings) -> bool {
+        self.tls.is_renewal_of(&old.tls) && *self == ClusterSettings { tls: self.tls.clone(), ..old.clone() }
     }
 }
 
@@ -266,12 +206,168 @@ impl Cluster {
         if settings.stream_window > MAX_WINDOW || settings.connection_window > MAX_WINDOW {
             return Err(SettingsError(format!("windows can be {MAX_WINDOW} bytes at most (RFC 9113, 6.9.1)")));
         }
-        let tls = settings.endpoints.iter().any(|endpoint| endpoint.tls);
-        let tls = tls.then(|| settings.tls.client_config()).transpose()?;
-        let endpoints = settings.endpoints.iter().map(|endpoint| Endpoint::new(endpoint, &settings));
-        let endpoints = endpoints.collect::<Result<_, _>>()?;
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Cluster { id, settings, endpoints, tls, alive: watch::Sender::new(()) }))
+        let now = Instant::now();
+        let (ejection, limits) = (settings.ejection.clone(), settings.limits);
+        let vitals = Arc::new(Vitals::new(Arc::from(&*settings.name), ejection, limits, settings.slow_start, now));
+        let nobody = Arc::new(EndpointSet::new(0, Box::default(), None));
+        let rules = Rules { version: 0, panic_threshold: settings.panic_threshold, warm_at: 0 };
+        let cluster = Cluster {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            vitals,
+            plan: ArcSwap::from_pointee(Plan::new(nobody, Box::default(), rules)),
+            plan_version: AtomicU64::new(0),
+            replacing: Mutex::default(),
+            start: (random() >> 33) as usize,
+            tls: TlsInUse::new(settings.tls.clone()),
+            attendance: Attendance::default(),
+            version: watch::Sender::new(0),
+            budget: RetryBudget::new(settings.retry_budget, std::time::Instant::now()),
+            settings,
+        };
+        let mut seen = HashSet::new();
+        let endpoints = cluster.settings.endpoints.iter().filter(|endpoint| seen.insert(endpoint.address()));
+        let members = endpoints.map(|endpoint| cluster.member(endpoint, None));
+        let members = members.collect::<Result<Box<[_]>, _>>()?;
+        cluster.install(members, now);
+        Ok(Arc::new(cluster))
+    }
+
+    /// Puts these endpoints in place of those that the cluster has. One that stays (the same host, port and TLS) keeps
+    /// its health, connections and counters; one that goes is retired: calls on it finish. An endpoint that nothing can
+    /// be sent to is left out and logged, and so are those beyond the ten-thousandth; of
+    /// an address that stands twice the first counts.
+    pub fn replace_endpoints(&self, endpoints: Vec<EndpointSettings>) {
+        let _replacing = lock(&self.replacing);
+        let now = Instant::now();
+        if endpoints.len() > MAX_ENDPOINTS {
+            tracing::warn!(cluster = self.name(), found = endpoints.len(), most = MAX_ENDPOINTS, "too many endpoints");
+        }
+        let old = Arc::clone(&self.plan().set);
+        let known: HashMap<_, _> = old.members.iter().map(|member| (member.endpoint.address(), member)).collect();
+        let mut members: Vec<Member> = Vec::with_capacity(endpoints.len().min(MAX_ENDPOINTS));
+        let mut seen = HashSet::new();
+        for settings in endpoints.iter().take(MAX_ENDPOINTS).filter(|settings| seen.insert(settings.address())) {
+            match self.member(settings, known.get(&settings.address()).map(|member| &member.endpoint)) {
+                Ok(member) => members.push(member),
+                Err(error) => {
+                    let endpoint = settings.label();
+                    tracing::warn!(cluster = self.name(), endpoint, %error, "endpoint left out");
+                }
+            }
+        }
+        let came = members.iter().filter(|member| !known.contains_key(&member.endpoint.address()));
+        if !old.members.is_empty() {
+            came.for_each(|member| member.endpoint.warm_up(now));
+        }
+        self.install(members.into(), now);
+    }
+
+    /// The member that these settings make, of the endpoint that is there already or of a new one.
+    fn member(&self, settings: &EndpointSettings, known: Option<&Arc<Endpoint>>) -> Result<Member, SettingsError> {
+        let endpoint = match known {
+            Some(known) => Arc::clone(known),
+            None => {
+                if settings.tls {
+                    self.tls.make(self.name())?;
+                }
+                Arc::new(Endpoint::new(settings, &self.settings, &self.vitals)?)
+            }
+        };
+        let (weight, priority, zone) = (settings.weight.max(1), settings.priority, settings.zone.clone());
+        Ok(Member { endpoint, weight, priority, zone })
+    }
+
+    /// Puts a set in force, and tells those that are not in it.
+    fn install(&self, members: Box<[Member]>, now: Instant) {
+        let stays: HashSet<u64> = members.iter().map(|member| member.endpoint.id()).collect();
+        let old = Arc::clone(&self.plan().set);
+        let version = old.version.wrapping_add(1);
+        self.vitals.members.store(members.len(), Ordering::Relaxed);
+        self.replan(Arc::new(EndpointSet::new(version, members, self.settings.zone.as_deref())), now);
+        for gone in old.members.iter().filter(|member| !stays.contains(&member.endpoint.id())) {
+            gone.endpoint.leave();
+        }
+        self.version.send_replace(version);
+    }
+
+    /// Plans anew if something has changed or is due to: before each choice.
+    pub(super) fn refresh(&self, now: Instant) {
+        // whoever comes while another plans goes by the old plan
+        if self.vitals.is_due(now)
+            && let Ok(_replacing) = self.replacing.try_lock()
+        {
+            self.replan(Arc::clone(&self.plan().set), now);
+        }
+    }
+
+    /// Makes the plan of the set and of everybody's health. To be called with `replacing` held.
+    fn replan(&self, set: Arc<EndpointSet>, now: Instant) {
+        let rest = Duration::from_micros(20).saturating_mul(u32::try_from(set.members.len()).unwrap_or(u32::MAX));
+        self.vitals.begin_planning(now, rest);
+        let (mut next, mut ejected, mut warm_at) = (None, 0, 0);
+        let millis = self.vitals.millis(now);
+        let mut stand = |member: &Member| {
+            let standing = member.endpoint.standing(now, &mut next);
+            ejected += usize::from(member.endpoint.is_ejected());
+            warm_at = warm_at.max(member.endpoint.warm_at(millis));
+            standing
+        };
+        let standings: Box<[Standing]> = set.members.iter().map(&mut stand).collect();
+        self.vitals.ejected.store(ejected, Ordering::Relaxed);
+        if let Some(next) = next {
+            self.vitals.due_at(next);
+        }
+        let old = self.plan();
+        if old.stands(&set, &standings, warm_at) {
+            return;
+        }
+        let version = old.version.wrapping_add(1);
+        let plan =
+            Plan::new(set, standings, Rules { version, panic_threshold: self.settings.panic_threshold, warm_at });
+        self.tell_panic(old.panic, &plan);
+        self.plan.store(Arc::new(plan));
+        self.plan_version.store(version, Ordering::Release);
+    }
+
+    fn tell_panic(&self, before: bool, plan: &Plan) {
+        // a single endpoint is always called: nothing worth a word
+        if plan.panic == before || plan.set.members.len() < 2 {
+            return;
+        }
+        if plan.panic {
+            tracing::warn!(cluster = self.name(), "so few endpoints are healthy that all are called");
+        } else {
+            tracing::info!(cluster = self.name(), "enough endpoints are healthy again");
+        }
+    }
+
+    /// The plan in force.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Its version.
+    pub(super) fn plan_version(&self) -> u64 {
+        self.plan_version.load(Ordering::Acquire)
+    }
+
+    /// The plan of one worker, of a plan of the cluster's.
+    pub(super) fn plan_of(&self, whole: Arc<Plan>, worker: usize, workers: usize) -> Arc<Plan> {
+        let size = self.settings.subset_size;
+        if size == 0 {
+            return whole;
+        }
+        let subset = Subset { size, worker, workers, start: self.start };
+        Arc::new(whole.subset(subset, self.settings.panic_threshold))
+    }
+
+    pub(super) fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
+    /// For connections to endpoints over TLS; there is one as soon as there is such an endpoint.
+    pub(super) fn tls(&self) -> Option<Arc<rustls::ClientConfig>> {
+        self.tls.current()
     }
 
     pub fn name(&self) -> &str {
@@ -282,109 +378,104 @@ impl Cluster {
         &self.settings
     }
 
-    /// How the endpoints stand, in the order of the settings.
-    pub fn states(&self) -> Vec<EndpointState> {
-        self.endpoints.iter().map(Endpoint::state).collect()
+    /// What is left of its retries and hedges.
+    pub fn retry_budget(&self) -> &RetryBudget {
+        &self.budget
     }
 
-    /// Ends when the cluster does.
-    pub(super) fn alive(&self) -> watch::Receiver<()> {
-        self.alive.subscribe()
+    /// Whether some endpoint has a connection, or had one a moment ago: what takes no calls now is probably being replaced.
+    pub fn was_there_lately(&self) -> bool {
+        let lately = self.vitals.parted_within(LATELY, Instant::now());
+        lately || self.plan().set.members.iter().any(|member| member.endpoint.is_open())
+    }
+
+    /// The name, to be kept beyond the cluster's life.
+    pub fn shared_name(&self) -> &Arc<str> {
+        &self.vitals.cluster
+    }
+
+    /// The endpoints that it has now.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.plan().set.members.iter().map(|member| Arc::clone(&member.endpoint)).collect()
+    }
+
+    /// How it and its endpoints stand, these in the order of the settings.
+    pub fn figures(&self) -> ClusterFigures {
+        let now = Instant::now();
+        self.refresh(now);
+        let plan = self.plan();
+        let figures = plan.set.members.iter().map(|member| EndpointFigures {
+            weight: member.weight,
+            priority: member.priority,
+            zone: member.zone.clone(),
+            ..member.endpoint.figures(now)
+        });
+        let overloaded = self.vitals.refused().map(|(bound, count)| Count { name: bound.name(), count });
+        ClusterFigures {
+            name: Arc::clone(self.shared_name()),
+            balance: self.settings.balance.name(),
+            panic: plan.panic,
+            pending: self.vitals.pending() as u64,
+            overloaded: overloaded.collect(),
+            discovery: self.discovery(),
+            endpoints: figures.collect(),
+        }
+    }
+
+    /// Tells each change of the endpoints, and ends with the cluster.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 }
 
 // === impl Clusters ===
 
 impl Clusters {
-    /// The cluster in use with these very settings, or a new one.
+    /// `runtime`: for the tasks of clusters that belong to no worker. Without it (by `default`) they run on the runtime
+    /// that the first cluster was made on.
+    pub fn new(runtime: Handle) -> Clusters {
+        Clusters { known: Mutex::default(), runtime: OnceLock::from(runtime) }
+    }
+
+    /// Where tasks run that belong to a cluster and to no worker; `None` if no cluster was made on a runtime yet.
+    pub fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
+    }
+
+    /// The cluster in use with these very settings, or a new one. One of which only certificates and keys were renewed is
+    /// kept, too; its next connections use the new ones.
     pub fn obtain(&self, settings: ClusterSettings) -> Result<Arc<Cluster>, SettingsError> {
-        let mut known = lock(&self.0);
+        if let (None, Ok(handle)) = (self.runtime.get(), Handle::try_current()) {
+            let _ = self.runtime.set(handle);
+        }
+        let mut known = lock(&self.known);
         known.retain(|cluster| cluster.strong_count() > 0);
-        let same = known.iter().filter_map(Weak::upgrade).find(|cluster| cluster.settings == settings);
+        let same = known.iter().filter_map(Weak::upgrade).find(|cluster| settings.renews(&cluster.settings));
         if let Some(same) = same {
+            same.tls.renew(&settings.tls, same.name())?;
             return Ok(same);
         }
         let cluster = Cluster::new(settings)?;
+        attend(&cluster, self.runtime.get());
         known.push(Arc::downgrade(&cluster));
         Ok(cluster)
     }
 }
 
-// === impl Endpoint ===
-
-impl Endpoint {
-    fn new(settings: &EndpointSettings, cluster: &ClusterSettings) -> Result<Endpoint, SettingsError> {
-        let label = settings.label();
-        let authority = cluster.authority.as_deref().unwrap_or(&label);
-        let authority = Authority::try_from(authority)
-            .map_err(|_| SettingsError(format!("\"{authority}\" can be no :authority")))?;
-        let server_name = settings.tls.then(|| cluster.tls.name_for(&settings.host)).transpose()?;
-        Ok(Endpoint {
-            settings: settings.clone(),
-            label: label.into(),
-            scheme: if settings.tls { Scheme::HTTPS } else { Scheme::HTTP },
-            authority,
-            server_name,
-            failing: AtomicBool::new(false),
-            health: Mutex::default(),
-            calmer: AtomicU64::new(0),
-        })
-    }
-
-    /// Whether a connect may be tried now. A call that began at `since` tries no endpoint that has failed since.
-    pub(super) fn may_connect(&self, now: Instant, since: Instant) -> bool {
-        if !self.failing.load(Ordering::Relaxed) {
-            return true;
+impl Upstreams for Clusters {
+    fn figures(&self) -> Vec<ClusterFigures> {
+        let known: Vec<_> = lock(&self.known).iter().filter_map(Weak::upgrade).collect();
+        let mut all: Vec<ClusterFigures> = Vec::new();
+        // the latest of a name first: earlier ones only add what their last calls count
+        for cluster in known.iter().rev() {
+            let figures = cluster.figures();
+            match all.iter_mut().find(|later| later.name == figures.name) {
+                Some(later) => later.add(&figures),
+                None => all.push(figures),
+            }
         }
-        let health = lock(&self.health);
-        health.until.is_none_or(|until| until <= now) && health.failed_at.is_none_or(|at| at < since)
-    }
-
-    /// When the last connect failed, and why.
-    pub(super) fn last_failure(&self) -> Option<(Instant, Arc<str>)> {
-        if !self.failing.load(Ordering::Relaxed) {
-            return None;
-        }
-        let health = lock(&self.health);
-        Some((health.failed_at?, health.reason.clone()?))
-    }
-
-    pub(super) fn connected(&self) {
-        if self.failing.swap(false, Ordering::Relaxed) {
-            *lock(&self.health) = Health::default();
-        }
-    }
-
-    /// Notes a failed connect that began at `began`. Workers that tried at the same time count as one.
-    pub(super) fn failed(&self, began: Instant, reason: Arc<str>, backoff: Backoff) {
-        let now = Instant::now();
-        let mut health = lock(&self.health);
-        if health.failed_at.is_none_or(|at| at < began) {
-            health.failures = health.failures.saturating_add(1);
-            health.until = now.checked_add(backoff.pause(health.failures, random()));
-        }
-        health.failed_at = Some(now);
-        health.reason = Some(reason);
-        self.failing.store(true, Ordering::Relaxed);
-    }
-
-    /// The silence after which a connection is pinged; `None`: never.
-    pub(super) fn keep_alive_interval(&self, settings: &ClusterSettings) -> Option<Duration> {
-        let asked = Duration::from_millis(self.calmer.load(Ordering::Relaxed));
-        (!settings.keep_alive_interval.is_zero()).then(|| settings.keep_alive_interval.max(asked))
-    }
-
-    /// The endpoint closed a connection because of our pings: twice the pause from now on (gRPC proposal A8), and no
-    /// less than what servers take by default, so that a quiet stream is cut once and not thrice.
-    pub(super) fn calm_down(&self, settings: &ClusterSettings) {
-        let Some(interval) = self.keep_alive_interval(settings) else { return };
-        let calmer = interval.saturating_mul(2).max(CALM_INTERVAL);
-        self.calmer.store(u64::try_from(calmer.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn state(&self) -> EndpointState {
-        let health = lock(&self.health);
-        EndpointState { label: self.label.clone(), failures: health.failures, reason: health.reason.clone() }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }
 
@@ -395,11 +486,6 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 mod tests {
     use super::*;
 
-    fn parsed(url: &str) -> (String, bool) {
-        let endpoint = EndpointSettings::parse(url).unwrap();
-        (endpoint.label(), endpoint.tls)
-    }
-
     fn cluster(authority: Option<&str>) -> Arc<Cluster> {
         let endpoints = vec![EndpointSettings::parse("h2c://[::1]:50051").unwrap()];
         let mut settings = ClusterSettings::new("books", endpoints);
@@ -408,46 +494,9 @@ mod tests {
     }
 
     #[test]
-    fn six_schemes_and_every_form_of_address_are_read() {
-        assert_eq!(parsed("h2c://127.0.0.1:50051"), ("127.0.0.1:50051".into(), false));
-        assert_eq!(parsed("http://books"), ("books:80".into(), false));
-        assert_eq!(parsed("grpc://books.example/"), ("books.example:80".into(), false));
-        assert_eq!(parsed("H2S://books.example"), ("books.example:443".into(), true));
-        assert_eq!(parsed("https://[::1]"), ("[::1]:443".into(), true));
-        assert_eq!(parsed("grpcs://[fe80::1]:7"), ("[fe80::1]:7".into(), true));
-    }
-
-    #[test]
-    fn a_wrong_url_is_refused_with_what_is_wrong_about_it() {
-        for (url, why) in [
-            ("127.0.0.1:50051", "no scheme"),
-            ("", "no scheme"),
-            ("ftp://a", "the scheme must be"),
-            ("unix:///run/a", "not supported"),
-            ("h2c://", "host is missing"),
-            ("h2c://:80", "host is missing"),
-            ("h2c://a:0", "number from 1"),
-            ("h2c://a:", "number from 1"),
-            ("h2c://a:65536", "number from 1"),
-            ("h2c://a/b", "only host and port"),
-            ("h2c://a?b", "only host and port"),
-            ("h2c://u@a", "user name"),
-            ("h2c://::1", "in brackets"),
-            ("h2c://[::1", "without"),
-            ("h2c://[a]", "no IPv6"),
-            ("h2c://[::1]x", "may follow"),
-            ("h2c://a b", "letters, digits"),
-            ("h2c://ä", "letters, digits"),
-        ] {
-            let error = EndpointSettings::parse(url).unwrap_err().to_string();
-            assert!(error.contains(why), "{url}: {error}");
-        }
-    }
-
-    #[test]
     fn the_authority_is_the_address_unless_another_is_set() {
-        assert_eq!(cluster(None).endpoints[0].authority, "[::1]:50051");
-        assert_eq!(cluster(Some("books.internal")).endpoints[0].authority, "books.internal");
+        assert_eq!(cluster(None).endpoints()[0].authority, "[::1]:50051");
+        assert_eq!(cluster(Some("books.internal")).endpoints()[0].authority, "books.internal");
     }
 
     #[test]
@@ -466,17 +515,18 @@ mod tests {
     #[test]
     fn workers_that_failed_at_the_same_time_count_as_one() {
         let cluster = cluster(None);
-        let endpoint = &cluster.endpoints[0];
+        let endpoint = &cluster.endpoints()[0];
         let began = Instant::now();
         for _ in 0..4 {
             endpoint.failed(began, "down".into(), Backoff::default());
         }
-        assert_eq!(endpoint.state().failures, 1);
+        assert_eq!(cluster.figures().endpoints[0].connect_failures, 1);
         assert!(!endpoint.may_connect(Instant::now(), Instant::now()));
         let later = Instant::now() + Duration::from_secs(1);
         assert!(endpoint.may_connect(later, later) && !endpoint.may_connect(later, began));
         endpoint.connected();
-        assert_eq!(endpoint.state(), EndpointState { label: "[::1]:50051".into(), failures: 0, reason: None });
+        let figures = &cluster.figures().endpoints[0];
+        assert_eq!((&*figures.endpoint, figures.connect_failures, &figures.reason), ("[::1]:50051", 0, &None));
         assert!(endpoint.may_connect(began, began));
     }
 
@@ -495,9 +545,29 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_that_stay_keep_what_is_known_of_them_and_those_that_go_are_told() {
+        let cluster = cluster(None);
+        let [stays, goes] = ["h2c://a:1", "h2c://b:1"].map(|url| EndpointSettings::parse(url).unwrap());
+        cluster.replace_endpoints(vec![stays.clone(), goes]);
+        let before = cluster.endpoints();
+        before[0].failed(Instant::now(), "down".into(), Backoff::default());
+        let heavier = EndpointSettings { weight: 7, ..stays.clone() };
+        let bad = EndpointSettings::new("a b", 1, false);
+        cluster.replace_endpoints(vec![heavier, stays, bad, EndpointSettings::parse("h2s://c:1").unwrap()]);
+        let after = cluster.endpoints();
+        assert_eq!(
+            (after.len(), after[0].id(), cluster.figures().endpoints[0].connect_failures),
+            (2, before[0].id(), 1)
+        );
+        assert_eq!(cluster.plan().set.members[0].weight, 7);
+        assert!(before[1].is_gone() && !before[0].is_gone() && cluster.tls().is_some());
+        assert_eq!(*cluster.changes().borrow(), 3);
+    }
+
+    #[test]
     fn an_upstream_that_finds_the_pings_too_many_gets_fewer() {
         let cluster = cluster(None);
-        let (endpoint, settings) = (&cluster.endpoints[0], cluster.settings());
+        let (endpoint, settings) = (&cluster.endpoints()[0], cluster.settings());
         assert_eq!(endpoint.keep_alive_interval(settings), Some(Duration::from_secs(60)));
         endpoint.calm_down(settings);
         assert_eq!(endpoint.keep_alive_interval(settings), Some(Duration::from_secs(310)));

@@ -15,16 +15,19 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::cluster::{Cluster, ClusterSettings, Endpoint};
+use super::cluster::{Cluster, ClusterSettings};
 use super::connection::{Connection, Hub};
 use super::drive::{Driver, Host};
-use super::tls::ALPN;
+use super::endpoint::Endpoint;
+use super::probe::Io;
+use super::tls::{self, ALPN};
 use crate::net::batch::{Driven, batched};
+use crate::net::merge::Merged;
 
 /// A connection whose SETTINGS have come, and the task that is to be spawned for it.
 pub(super) struct Connected {
     pub(super) connection: Arc<Connection>,
-    pub(super) task: Pin<Box<Driven<Driver, Rationed>>>,
+    pub(super) task: Pin<Box<Driven<Driver, Merged<Rationed>>>>,
 }
 
 /// TCP, with TLS or without.
@@ -65,30 +68,43 @@ const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(20);
 
 /// Connects to the first of the endpoint's addresses that answers. The error says what failed, without the endpoint.
-pub(super) async fn connect(
-    cluster: &Arc<Cluster>,
-    endpoint: &Endpoint,
-    hub: &Arc<Hub>,
-    host: Host,
-) -> Result<Connected, String> {
+pub(super) async fn connect(cluster: &Arc<Cluster>, hub: &Arc<Hub>, host: Host) -> Result<Connected, String> {
+    let endpoint = &Arc::clone(&host.endpoint);
     let settings = cluster.settings();
     let deadline = Instant::now() + settings.connect_timeout;
-    let late = |what: &str| format!("{what} within {:?}", settings.connect_timeout);
-    let socket = tcp(endpoint, deadline, settings.connect_timeout).await?;
-    let transport = match (&endpoint.server_name, &cluster.tls) {
-        (Some(name), Some(config)) => {
-            let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
-            let stream = timeout_at(deadline, handshake).await.map_err(|_| late("no TLS handshake"))?;
-            let stream = stream.map_err(|error| format!("TLS handshake: {error}"))?;
-            if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
-                return Err("the server did not agree to HTTP/2 (TLS ALPN \"h2\")".into());
-            }
-            Transport::Tls(Box::new(stream))
-        }
-        _ => Transport::Clear(socket),
-    };
+    let transport = transport(endpoint, cluster.tls(), deadline, settings.connect_timeout).await?;
     let http2 = http2(settings, transport, hub, host);
-    timeout_at(deadline, http2).await.map_err(|_| late("no HTTP/2 SETTINGS"))?
+    let late = |_| format!("no HTTP/2 SETTINGS within {:?}", settings.connect_timeout);
+    timeout_at(deadline, http2).await.map_err(late)?
+}
+
+/// A connection to an endpoint for other uses than calls, up to TLS.
+pub(super) async fn dial(
+    endpoint: &Endpoint,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    timeout: Duration,
+) -> Result<Box<dyn Io>, String> {
+    Ok(match transport(endpoint, tls, Instant::now() + timeout, timeout).await? {
+        Transport::Clear(socket) => Box::new(socket),
+        Transport::Tls(stream) => stream,
+    })
+}
+
+async fn transport(
+    endpoint: &Endpoint,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<Transport, String> {
+    let socket = tcp(endpoint, deadline, timeout).await?;
+    let (Some(name), Some(config)) = (&endpoint.server_name, tls) else { return Ok(Transport::Clear(socket)) };
+    let handshake = TlsConnector::from(config).connect(name.clone(), socket);
+    let stream = timeout_at(deadline, handshake).await.map_err(|_| format!("no TLS handshake within {timeout:?}"))?;
+    let stream = stream.map_err(|error| format!("TLS handshake: {}", tls::reason(&error)))?;
+    if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+        return Err("the server did not agree to HTTP/2 (TLS ALPN \"h2\")".into());
+    }
+    Ok(Transport::Tls(Box::new(stream)))
 }
 
 async fn tcp(endpoint: &Endpoint, deadline: Instant, timeout: Duration) -> Result<TcpStream, String> {
@@ -110,7 +126,7 @@ async fn tcp(endpoint: &Endpoint, deadline: Instant, timeout: Duration) -> Resul
 }
 
 async fn addresses(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = (&*endpoint.settings.host, endpoint.settings.port);
+    let (host, port) = (&*endpoint.settings().host, endpoint.settings().port);
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -146,9 +162,9 @@ async fn http2(
     host: Host,
 ) -> Result<Connected, String> {
     let traffic = Arc::new(Traffic::default());
-    let (io, drain) = batched(Rationed { transport, traffic: Arc::clone(&traffic) });
+    let (io, drain) = batched(Merged::new(Rationed { transport, traffic: Arc::clone(&traffic) }, 0));
     let (sender, h2) = builder(settings).handshake(io).await.map_err(|error| error.to_string())?;
-    let connection = Arc::new(Connection::new(sender, Arc::clone(hub)));
+    let connection = Arc::new(Connection::new(sender, Arc::clone(&host.endpoint), Arc::clone(hub)));
     let driver = Driver::new(h2, Arc::clone(&connection), traffic, host);
     let mut task = Box::pin(Driven::new(driver, drain));
     std::future::poll_fn(|cx| {

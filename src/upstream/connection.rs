@@ -1,9 +1,10 @@
 //! One connection as its calls share it, and a call's hold on it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::noop_waker_ref;
@@ -12,8 +13,12 @@ use h2::client::{ResponseFuture, SendRequest};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::endpoint::{Endpoint, Failure};
+use super::fault::FaultKind;
 use super::intake::Intake;
+use super::lock;
 use super::parting::{Leaver, Parting};
+use super::vitals::Permit;
 use crate::observe::Meters;
 
 /// What all connections of a cluster on one worker share: where calls wait for a slot or a connect.
@@ -34,13 +39,28 @@ pub(super) struct Connection {
     /// Calls ever opened.
     opened: AtomicU64,
     cause: OnceLock<Box<str>>,
+    /// Some call on it has told that it was lost.
+    lost: AtomicBool,
     unread: Mutex<Register>,
     pub(super) parting: Parting,
+    pub(super) endpoint: Arc<Endpoint>,
     hub: Arc<Hub>,
 }
 
 /// One stream of a connection, as we count them.
 pub(super) struct Slot(Arc<Connection>);
+
+/// What a call brings along to its lease.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) now: Instant,
+    /// When the caller's patience ends.
+    pub(super) deadline: Option<std::time::Instant>,
+    /// Its place among the cluster's calls, if these are bounded.
+    pub(super) permit: Option<Permit>,
+    /// Its outcome decides whether the endpoint is back.
+    pub(super) trial: bool,
+}
 
 /// A call's hold on a connection: counted from before its head is sent until both halves are dropped and the stream is
 /// over.
@@ -51,6 +71,13 @@ pub(super) struct Lease {
     /// The call's number on the connection, counted from 1 in the order of the streams.
     number: u64,
     opened: Instant,
+    deadline: Option<std::time::Instant>,
+    trial: bool,
+    /// The head of the answer has come.
+    answered: AtomicBool,
+    /// What the call's end says of the endpoint was said.
+    judged: AtomicBool,
+    _permit: Option<Permit>,
 }
 
 /// What is left of a call: handles of its stream that were dropped while its answer had not begun.
@@ -71,18 +98,25 @@ pub(super) struct Claim {
 /// Counts a call as waiting for as long as it lives.
 pub(super) struct Waiting<'a>(&'a Hub);
 
-/// The connection takes no more calls.
-pub(super) struct Closing;
+/// Why there is no claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The connection takes no more calls.
+    Closing,
+    /// The endpoint has as many as it may.
+    Overloaded,
+    /// There is no connection with a free slot.
+    NoSlot,
+}
+
+/// How long before its deadline a call counts as over it: clocks of servers are as quick as ours.
+const EARLY: Duration = Duration::from_millis(5);
 
 /// The streams that have a body to read, for the sweep.
 #[derive(Default)]
 struct Register {
     leases: Vec<Option<Arc<Lease>>>,
     free: Vec<usize>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Hub ===
@@ -113,15 +147,17 @@ impl Drop for Waiting<'_> {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(sender: SendRequest<Bytes>, hub: Arc<Hub>) -> Connection {
+    pub(super) fn new(sender: SendRequest<Bytes>, endpoint: Arc<Endpoint>, hub: Arc<Hub>) -> Connection {
         Connection {
             limit: AtomicUsize::new(sender.current_max_send_streams()),
             sender: Mutex::new(Some(sender)),
             active: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             cause: OnceLock::new(),
+            lost: AtomicBool::new(false),
             unread: Mutex::default(),
             parting: Parting::default(),
+            endpoint,
             hub,
         }
     }
@@ -149,20 +185,23 @@ impl Connection {
         }
     }
 
-    /// Takes a slot. The caller has seen that there is one.
-    pub(super) fn claim(self: &Arc<Self>) -> Result<Claim, Closing> {
+    /// Takes a slot. The caller has seen that there is one. What the terms hold is taken out of them by success only.
+    pub(super) fn claim(self: &Arc<Self>, terms: &mut Terms) -> Result<Claim, Denied> {
         // A clone: the handle itself must not wait for a stream that is still to open, since polling it would take
         // the waker of that stream's sender.
-        let mut sender = lock(&self.sender).clone().ok_or(Closing)?;
+        let mut sender = lock(&self.sender).clone().ok_or(Denied::Closing)?;
         let mut cx = Context::from_waker(noop_waker_ref());
         if !matches!(sender.poll_ready(&mut cx), Poll::Ready(Ok(()))) {
             // a GOAWAY came, the connection broke, or its stream numbers are used up
-            return Err(Closing);
+            return Err(Denied::Closing);
+        }
+        if !self.endpoint.load().enter(self.endpoint.vitals().limits.endpoint_calls) {
+            return Err(Denied::Overloaded);
         }
         let active = self.active.fetch_add(1, Ordering::Relaxed) + 1;
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         self.hub.meters.upstream_streams_active.add(1);
-        let lease = Lease::new(Arc::clone(self), number);
+        let lease = Lease::new(Arc::clone(self), number, terms);
         let limit = self.limit();
         Ok(Claim { sender, lease: Arc::new(lease), crowded: active >= limit - limit / 4 })
     }
@@ -197,15 +236,81 @@ impl Connection {
 
 impl Lease {
     /// For a slot that has been counted.
-    fn new(connection: Arc<Connection>, number: u64) -> Lease {
+    fn new(connection: Arc<Connection>, number: u64, terms: &mut Terms) -> Lease {
         let slot = Some(Slot(Arc::clone(&connection)));
-        let left = Mutex::new(Left { head: None, request: None, slot });
-        Lease { connection, intake: Intake::default(), left, number, opened: Instant::now() }
+        Lease {
+            connection,
+            intake: Intake::default(),
+            left: Mutex::new(Left { head: None, request: None, slot }),
+            number,
+            opened: terms.now,
+            deadline: terms.deadline,
+            trial: terms.trial,
+            answered: AtomicBool::new(false),
+            judged: AtomicBool::new(false),
+            _permit: terms.permit.take(),
+        }
     }
 
-    /// The answer has begun.
-    pub(super) fn answered(&self) {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.connection.endpoint
+    }
+
+    /// The answer has begun. `is_end`: it has ended by that, which is how errors are told.
+    pub(super) fn answered(&self, is_end: bool) {
         self.connection.parting.answered(self.number);
+        self.answered.store(true, Ordering::Relaxed);
+        let (endpoint, now) = (self.endpoint(), Instant::now());
+        let took = now.saturating_duration_since(self.opened);
+        endpoint.load().observe(endpoint.vitals().millis(now), took, is_end);
+        if self.trial && !is_end {
+            // the call may go on for hours; that it is answered is enough
+            endpoint.call_succeeded(true);
+        }
+    }
+
+    /// What the call's end says of the endpoint; the first word counts. `None`: it did its work.
+    pub(super) fn judge(&self, failure: Option<Failure>) {
+        if !self.judged.swap(true, Ordering::Relaxed) {
+            match failure {
+                None => self.endpoint().call_succeeded(self.trial),
+                Some(failure) => self.endpoint().call_failed(failure, self.trial),
+            }
+        }
+    }
+
+    /// The call's end says nothing of the endpoint.
+    pub(super) fn excuse(&self) {
+        if !self.judged.swap(true, Ordering::Relaxed) && self.trial {
+            self.endpoint().end_trial();
+        }
+    }
+
+    /// What a fault says of the endpoint.
+    pub(super) fn judge_fault(&self, kind: FaultKind) {
+        let failure = match kind {
+            // all that are lost with one connection count as one
+            FaultKind::Broken if self.connection.lost.swap(true, Ordering::Relaxed) => return self.excuse(),
+            FaultKind::Broken => Failure::Lost,
+            // servers reset so what is over its deadline, which they see pass as we do
+            FaultKind::Reset(h2::Reason::CANCEL) if self.is_late() => match self.answered.load(Ordering::Relaxed) {
+                true => return self.excuse(),
+                false => Failure::Deadline,
+            },
+            FaultKind::Reset(_) => Failure::Reset,
+            FaultKind::Protocol => Failure::Protocol,
+            FaultKind::Refused => {
+                self.endpoint().count(Failure::Refused);
+                return self.excuse();
+            }
+            FaultKind::Connect | FaultKind::Overloaded => return self.excuse(),
+        };
+        self.judge(Some(failure));
+    }
+
+    /// Whether the deadline has passed, or is about to.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|at| std::time::Instant::now() + EARLY >= at)
     }
 
     /// The response half was dropped before its head came.
@@ -247,6 +352,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if !*self.judged.get_mut() {
+            // let go by the edge: because of the deadline, or because the caller went away
+            if !*self.answered.get_mut() && self.is_late() {
+                self.judge(Some(Failure::Deadline));
+            } else {
+                self.excuse();
+            }
+        }
         let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
         let request = left.request.take();
         if let (Some(head), Some(slot)) = (left.head.take(), left.slot.take()) {
@@ -261,6 +374,7 @@ impl Drop for Lease {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::Relaxed);
+        self.0.endpoint.load().leave();
         self.0.hub.meters.upstream_streams_active.sub(1);
         self.0.hub.slot_freed();
     }

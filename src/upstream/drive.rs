@@ -13,27 +13,28 @@ use tokio::time::{Instant, Sleep};
 use super::cluster::Cluster;
 use super::connect::{RATION, Rationed, Traffic};
 use super::connection::Connection;
+use super::endpoint::Endpoint;
 use super::pool::Lane;
 use crate::net::batch::Batched;
+use crate::net::merge::Merged;
 use crate::observe::{GaugeGuard, Meters};
 
 /// What a connection belongs to. The cluster by `Weak`: its connections do not keep it.
 pub(super) struct Host {
     pub(super) cluster: Weak<Cluster>,
-    /// The endpoint's place in the cluster.
-    pub(super) endpoint: usize,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) lane: Arc<Lane>,
     pub(super) meters: Arc<Meters>,
 }
 
 /// Drives one connection until it ends. Its end takes it out of its lane.
 pub(super) struct Driver {
-    h2: h2::client::Connection<Batched<Rationed>, Bytes>,
+    h2: h2::client::Connection<Batched<Merged<Rationed>>, Bytes>,
     ping: Option<PingPong>,
     connection: Arc<Connection>,
     traffic: Arc<Traffic>,
     host: Host,
-    /// Ends with the cluster.
+    /// Ends when the endpoint leaves the cluster, or with it.
     gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     care: Care,
     timer: Pin<Box<Sleep>>,
@@ -78,7 +79,7 @@ impl Care {
     fn refresh(&mut self, host: &Host) {
         let Some(cluster) = host.cluster.upgrade() else { return };
         let settings = cluster.settings();
-        self.interval = cluster.endpoints.get(host.endpoint).and_then(|at| at.keep_alive_interval(settings));
+        self.interval = host.endpoint.keep_alive_interval(settings);
         self.timeout = settings.keep_alive_timeout;
         self.idle = settings.idle_timeout;
     }
@@ -88,16 +89,18 @@ impl Care {
 
 impl Driver {
     pub(super) fn new(
-        mut h2: h2::client::Connection<Batched<Rationed>, Bytes>,
+        mut h2: h2::client::Connection<Batched<Merged<Rationed>>, Bytes>,
         connection: Arc<Connection>,
         traffic: Arc<Traffic>,
         host: Host,
     ) -> Driver {
         let now = Instant::now();
-        let mut alive = host.cluster.upgrade().map(|cluster| cluster.alive());
+        host.endpoint.opened();
+        let mut changes = host.cluster.upgrade().map(|cluster| cluster.changes());
+        let endpoint = Arc::clone(&host.endpoint);
         let gone = async move {
-            if let Some(alive) = &mut alive {
-                while alive.changed().await.is_ok() {}
+            if let Some(changes) = &mut changes {
+                while !endpoint.is_gone() && changes.changed().await.is_ok() {}
             }
         };
         Driver {
@@ -167,10 +170,9 @@ impl Driver {
     /// Go's and C's servers say "too_many_pings" so.
     fn calm_down(&self) {
         let Some(cluster) = self.host.cluster.upgrade().filter(|_| self.pings > 0) else { return };
-        if let Some(endpoint) = cluster.endpoints.get(self.host.endpoint) {
-            endpoint.calm_down(cluster.settings());
-            tracing::warn!(cluster = cluster.name(), endpoint = %endpoint.label, "the upstream finds our pings too many");
-        }
+        let endpoint = &self.host.endpoint;
+        endpoint.calm_down(cluster.settings());
+        tracing::warn!(cluster = cluster.name(), endpoint = %endpoint.label(), "the upstream finds our pings too many");
     }
 
     /// Resets the streams whose turn it is.
@@ -273,5 +275,6 @@ impl Drop for Driver {
         self.connection.ended("the connection was closed");
         self.connection.parting.over();
         self.retire();
+        self.host.endpoint.closed();
     }
 }

@@ -10,7 +10,9 @@ use h2::client::ResponseFuture;
 use http::HeaderMap;
 
 use super::connection::Lease;
+use super::endpoint::{Endpoint, Failure};
 use super::fault::{Fault, FaultKind};
+use crate::status::Code;
 
 /// A call whose head was sent. Its halves may go to different tasks of the worker. When both are dropped before the
 /// end, the stream is reset with CANCEL at once and its slot is free (when many young calls are dropped together, within
@@ -51,12 +53,28 @@ pub struct ResponseHead {
     pub is_end: bool,
 }
 
+/// What a call's end says of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did its work, whether the caller liked the answer or not.
+    Success,
+    /// It did not.
+    Failure,
+    /// Nothing: the caller went away, or the edge refused the call.
+    Neutral,
+}
+
 // === impl Exchange ===
 
 impl Exchange {
     pub(super) fn new(response: ResponseFuture, stream: SendStream<Bytes>, ended: bool, lease: Arc<Lease>) -> Exchange {
         let response = ResponseStream { head: Some(response), place: None, lease: Arc::clone(&lease) };
         Exchange { request: RequestStream { stream: Some(stream), ended, lease }, response }
+    }
+
+    /// Where the call went.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        self.response.endpoint()
     }
 }
 
@@ -130,6 +148,33 @@ impl Drop for RequestStream {
 // === impl ResponseStream ===
 
 impl ResponseStream {
+    /// Where the call went.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        self.lease.endpoint()
+    }
+
+    /// What the call's end says of its endpoint, once that is known; the first word counts. Resets and lost connections
+    /// judge themselves.
+    pub fn judge(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Success => self.lease.judge(None),
+            Verdict::Failure => self.lease.judge(Some(Failure::Protocol)),
+            Verdict::Neutral => self.lease.excuse(),
+        }
+    }
+
+    /// As [`ResponseStream::judge`], by the status that the upstream told. Which ones are failures is a matter of the
+    /// cluster.
+    pub fn judge_status(&self, code: Code) {
+        let failed = self.endpoint().vitals().failures().has(code);
+        self.lease.judge(failed.then_some(Failure::Status));
+    }
+
+    /// What is left of the answer as a stream of its own; nothing more comes of this one.
+    pub fn split_off(&mut self) -> ResponseStream {
+        ResponseStream { head: self.head.take(), place: self.place.take(), lease: Arc::clone(&self.lease) }
+    }
+
     /// The head of the answer, once. Interim answers (1xx) are skipped.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
         let Some(head) = &mut self.head else {
@@ -139,26 +184,51 @@ impl ResponseStream {
         self.head = None;
         match answer {
             Ok(answer) => {
-                self.lease.answered();
                 let (parts, stream) = answer.into_parts();
                 let is_end = stream.is_end_stream();
+                self.lease.answered(is_end);
                 self.lease.intake.fill(stream);
-                if !is_end {
-                    self.place = Some(self.lease.register());
-                }
                 Poll::Ready(Ok(ResponseHead { parts, is_end }))
             }
             Err(error) => Poll::Ready(Err(self.fault(&error))),
         }
     }
 
+    /// Ready when the body has begun (`true`), or has ended without a byte. Takes nothing of it: whoever decides by this
+    /// whether an answer is handed on leaves it whole. Only behind the head.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
+        let begun = self.lease.intake.poll_begun(cx);
+        if begun.is_pending() {
+            self.watch();
+        }
+        begun.map_err(|error| self.fault(&error))
+    }
+
+    /// Shows the trailers of an answer of which [`ResponseStream::poll_begun`] said that it has no body; `None` if it has
+    /// none of them either.
+    pub fn bare_trailers<T>(&self, show: impl FnOnce(&HeaderMap) -> T) -> Option<T> {
+        self.lease.intake.bare_trailers(show)
+    }
+
     /// The next bytes of the body, never empty; `None` at its end, when trailers may be asked for. What was taken
     /// counts against the stream's window until it is released.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        match ready!(self.lease.intake.poll_chunk(cx)) {
-            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
-            Some(Err(error)) => Poll::Ready(Some(Err(self.fault(&error)))),
-            None => Poll::Ready(None),
+        match self.lease.intake.poll_chunk(cx) {
+            Poll::Pending => {
+                self.watch();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(bytes))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.fault(&error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    /// Has what arrives unread swept together (`intake.rs`). A reader who waits for more has that by itself; one who may
+    /// not begin to read for long asks for it.
+    pub fn watch(&mut self) {
+        if self.place.is_none() {
+            self.place = Some(self.lease.register());
         }
     }
 
@@ -179,7 +249,9 @@ impl ResponseStream {
     }
 
     fn fault(&self, error: &h2::Error) -> Fault {
-        Fault::of_stream(error, self.lease.connection.cause())
+        let fault = Fault::of_stream(error, self.lease.connection.cause());
+        self.lease.judge_fault(fault.kind());
+        fault
     }
 }
 

@@ -26,6 +26,9 @@ pub enum FaultKind {
     Broken,
     /// What came is no HTTP/2, or what was to be sent is none.
     Protocol,
+    /// The cluster or its endpoints have as many calls as they may. Nothing was sent, and to try again at once would only
+    /// add to it.
+    Overloaded,
 }
 
 // === impl Fault ===
@@ -47,7 +50,7 @@ impl Fault {
     /// The code for the caller (gRPC `doc/PROTOCOL-HTTP2.md`, "Errors"; a lost connection is UNAVAILABLE there).
     pub fn code(&self) -> Code {
         match self.kind {
-            FaultKind::Connect | FaultKind::Refused | FaultKind::Broken => Code::Unavailable,
+            FaultKind::Connect | FaultKind::Refused | FaultKind::Broken | FaultKind::Overloaded => Code::Unavailable,
             FaultKind::Reset(reason) => Code::from_reset(reason),
             FaultKind::Protocol => Code::Internal,
         }
@@ -111,7 +114,8 @@ mod tests {
     #[test]
     fn only_calls_that_the_upstream_cannot_have_seen_are_safe_to_retry() {
         let safe = [FaultKind::Connect, FaultKind::Refused];
-        let unsafe_ = [FaultKind::Reset(h2::Reason::CANCEL), FaultKind::Broken, FaultKind::Protocol];
+        let unsafe_ =
+            [FaultKind::Reset(h2::Reason::CANCEL), FaultKind::Broken, FaultKind::Protocol, FaultKind::Overloaded];
         assert!(safe.into_iter().all(|kind| Fault::new(kind, "").safe_to_retry()));
         assert!(!unsafe_.into_iter().any(|kind| Fault::new(kind, "").safe_to_retry()));
     }

@@ -22,6 +22,10 @@ pub(super) struct Intake(Mutex<Option<Taken>>);
 #[derive(Debug)]
 struct Taken {
     stream: RecvStream,
+    /// Bytes that were looked at, in front of all others.
+    first: Option<Bytes>,
+    /// The body had no bytes: its trailers, which were looked at.
+    bare: Option<Option<HeaderMap>>,
     /// Swept chunks, oldest first.
     queue: VecDeque<Bytes>,
     /// Small chunks swept after those of the queue, joined.
@@ -45,7 +49,7 @@ impl Intake {
 
     pub(super) fn fill(&self, stream: RecvStream) {
         let (queue, tail) = (VecDeque::new(), BytesMut::new());
-        *self.lock() = Some(Taken { stream, queue, tail, outstanding: 0, failed: None });
+        *self.lock() = Some(Taken { stream, first: None, bare: None, queue, tail, outstanding: 0, failed: None });
     }
 
     /// Lets go of the stream and of what was not read.
@@ -60,11 +64,27 @@ impl Intake {
         }
     }
 
+    /// Ready when the body has begun (`true`) or has ended without a byte; both are still there to be read then.
+    pub(super) fn poll_begun(&self, cx: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
+        match &mut *self.lock() {
+            Some(taken) => taken.poll_begun(cx),
+            None => Poll::Ready(Ok(false)),
+        }
+    }
+
+    /// Shows the trailers of a body without a byte, once that is known.
+    pub(super) fn bare_trailers<T>(&self, show: impl FnOnce(&HeaderMap) -> T) -> Option<T> {
+        self.lock().as_ref()?.bare.as_ref()?.as_ref().map(show)
+    }
+
     pub(super) fn poll_trailers(&self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, h2::Error>> {
         match &mut *self.lock() {
             Some(taken) => match taken.failed.take() {
                 Some(error) => Poll::Ready(Err(error)),
-                None => taken.stream.poll_trailers(cx),
+                None => match taken.bare.take() {
+                    Some(trailers) => Poll::Ready(Ok(trailers)),
+                    None => taken.stream.poll_trailers(cx),
+                },
             },
             None => Poll::Ready(Ok(None)),
         }
@@ -95,12 +115,35 @@ impl Intake {
 
 impl Taken {
     fn swept_is_empty(&self) -> bool {
-        self.queue.is_empty() && self.tail.is_empty()
+        self.first.is_none() && self.queue.is_empty() && self.tail.is_empty()
+    }
+
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
+        if !self.swept_is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        if self.bare.is_some() {
+            return Poll::Ready(Ok(false));
+        }
+        match std::task::ready!(self.poll_chunk(cx)) {
+            Some(Ok(bytes)) => {
+                self.first = Some(bytes);
+                Poll::Ready(Ok(true))
+            }
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            None => {
+                self.bare = Some(std::task::ready!(self.stream.poll_trailers(cx))?);
+                Poll::Ready(Ok(false))
+            }
+        }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        if let Some(bytes) = self.queue.pop_front() {
+        if let Some(bytes) = self.first.take().or_else(|| self.queue.pop_front()) {
             return Poll::Ready(Some(Ok(bytes)));
+        }
+        if self.bare.is_some() {
+            return Poll::Ready(None);
         }
         if !self.tail.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.tail).freeze())));

@@ -31,6 +31,8 @@ pub struct FrameScanner {
     left: usize,
     messages: u64,
     limit: usize,
+    /// Of the last chunk, the bytes before the frame that is broken.
+    sound: usize,
 }
 
 /// Cuts a stream of chunks into messages. A message that lies in one chunk is a slice of it; only one that is spread
@@ -78,11 +80,13 @@ fn effective(limit: usize) -> usize {
 impl FrameScanner {
     /// `limit`: the most bytes of one message; 0 for no limit.
     pub fn new(limit: usize) -> FrameScanner {
-        FrameScanner { prefix: [0; PREFIX], have: 0, left: 0, messages: 0, limit: effective(limit) }
+        FrameScanner { prefix: [0; PREFIX], have: 0, left: 0, messages: 0, limit: effective(limit), sound: 0 }
     }
 
-    /// Follows one chunk.
+    /// Follows one chunk. After a fault there is nothing more to be followed; [`FrameScanner::sound`] says how much of
+    /// the chunk is good.
     pub fn scan(&mut self, mut chunk: &[u8]) -> Result<(), FrameFault> {
+        let whole = chunk.len();
         loop {
             if self.left > 0 {
                 let skip = self.left.min(chunk.len());
@@ -102,10 +106,23 @@ impl FrameScanner {
             self.have += take as u8;
             if usize::from(self.have) == PREFIX {
                 self.have = 0;
-                self.left = check(self.prefix, self.limit)?.1;
+                self.left = match check(self.prefix, self.limit) {
+                    Ok((_, length)) => length,
+                    Err(fault) => {
+                        // what earlier chunks held of the broken frame's prefix is what has gone out of it
+                        self.have = have as u8;
+                        self.sound = whole.saturating_sub(chunk.len() + take);
+                        return Err(fault);
+                    }
+                };
                 self.messages += 1;
             }
         }
+    }
+
+    /// After a fault: bytes of the last chunk that stand before the frame that is broken.
+    pub fn sound(&self) -> usize {
+        self.sound
     }
 
     /// Messages whose prefix has been seen.
@@ -113,7 +130,7 @@ impl FrameScanner {
         self.messages
     }
 
-    /// Whether the stream may end here.
+    /// Whether the stream may end here; after a fault, whether it may behind what is sound.
     pub fn at_boundary(&self) -> bool {
         self.have == 0 && self.left == 0
     }
@@ -250,6 +267,22 @@ mod tests {
         reader.push(Bytes::copy_from_slice(&prefix(0, 11)));
         assert_eq!(reader.next(), Err(fault));
         assert_eq!(FrameScanner::new(10).scan(&prefix(0, 10)), Ok(()));
+    }
+
+    #[test]
+    fn what_stands_before_a_broken_frame_is_sound() {
+        let good = [&prefix(0, 3)[..], b"abc", &prefix(0, 0)].concat();
+        let bytes = [&good[..], &prefix(4, 9), b"rest"].concat();
+        for cut in 0..good.len() + PREFIX {
+            let mut scanner = FrameScanner::new(0);
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(scanner.scan(first), Ok(()), "{cut}");
+            assert_eq!(scanner.scan(second), Err(FrameFault::BadFlags(4)), "{cut}");
+            assert_eq!(scanner.sound(), good.len().saturating_sub(cut));
+            // a part of the broken frame's prefix stood in the first chunk
+            assert_eq!(scanner.at_boundary(), cut <= good.len());
+            assert_eq!(scanner.messages(), 2);
+        }
     }
 
     #[test]

@@ -27,4 +27,4 @@ pub use multipart::{BadMultipart, MOST_HEAD, MOST_PARTS, MultipartEvent, Multipa
 pub use percent::{decode_message, encode_message};
 pub use timeout::{format_grpc_timeout, parse_connect_timeout, parse_grpc_timeout, parse_server_timeout};
 pub use varint::{close, open, put_bytes, put_uint, put_varint, unzigzag, varint, varint_len, zigzag};
-pub use walk::{Cursor, Malformed, Piece};
+pub use walk::{Cursor, Malformed, Piece, Record, Records, records};

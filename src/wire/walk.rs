@@ -17,6 +17,22 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
 }
 
+/// One field as it stands in a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Field number times 8 plus wire type.
+    pub tag: u32,
+    pub piece: Piece<'a>,
+    /// All its bytes, the tag included.
+    pub whole: &'a [u8],
+}
+
+/// The fields at the top level of an encoded message, in the order of the bytes. An error is the last item.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    cursor: Cursor<'a>,
+}
+
 /// Why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
@@ -121,6 +137,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads a tag and its value.
+    #[inline]
+    pub fn record(&mut self) -> Result<Record<'a>, Malformed> {
+        let before = self.rest;
+        let tag = self.tag()?;
+        let piece = self.piece(tag)?;
+        let whole = before.get(..before.len() - self.rest.len()).ok_or(CUT_SHORT)?;
+        Ok(Record { tag, piece, whole })
+    }
+
     #[inline(never)]
     fn other_piece(mut self, tag: u32) -> Result<(Piece<'a>, Cursor<'a>), Malformed> {
         let piece = match tag & 7 {
@@ -182,6 +208,42 @@ impl<'a> Cursor<'a> {
     }
 }
 
+// === impl Record ===
+
+impl<'a> Record<'a> {
+    /// The field's number.
+    pub fn number(&self) -> u32 {
+        self.tag >> 3
+    }
+
+    /// The field's number and its value.
+    pub fn numbered(&self) -> (u32, Piece<'a>) {
+        (self.number(), self.piece)
+    }
+}
+
+// === impl Records ===
+
+/// Goes through an encoded message.
+pub fn records(message: &[u8]) -> Records<'_> {
+    Records { cursor: Cursor::new(message) }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.is_empty() {
+            return None;
+        }
+        let record = self.cursor.record();
+        if record.is_err() {
+            self.cursor = Cursor::new(&[]);
+        }
+        Some(record)
+    }
+}
+
 fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Malformed> {
     let (value, used) = varint(bytes).ok_or(Malformed("a varint is cut short or too long"))?;
     Ok((value, bytes.get(used..).ok_or(CUT_SHORT)?))
@@ -209,6 +271,17 @@ mod tests {
         assert_eq!(cursor.tag(), Ok(0x20));
         assert_eq!(cursor.varint(), Ok(7));
         assert!(cursor.is_empty());
+    }
+
+    #[test]
+    fn records_are_all_of_a_message_and_end_with_the_first_error() {
+        let bytes = [0x0b, 0x10, 5, 0x0c, 0x12, 2, b'a', b'b', 0x18, 7];
+        let read: Vec<_> = records(&bytes).map(|record| record.expect("a record")).collect();
+        assert_eq!(read.iter().map(Record::number).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!((read[1].piece.bytes, read[2].piece.bits), (&b"ab"[..], 7));
+        assert_eq!(read.iter().map(|record| record.whole).collect::<Vec<_>>().concat(), bytes);
+        let ends: Vec<_> = records(&bytes[..7]).map(|record| record.is_ok()).collect();
+        assert_eq!(ends, [true, false]);
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn silences_are_filled_before_the_first_message_and_between() {
     let edge = Edge::start(SETTINGS).await;
     for transport in [Transport::Http1, Transport::Http2] {
         for encoding in ["", "gzip"] {
-            let slow = [("x-demo-delay-ms", "700"), ("x-demo-stream-count", "2"), ("x-demo-interval-ms", "700")];
+            let slow = [("x-demo-delay-ms", "2000"), ("x-demo-stream-count", "2"), ("x-demo-interval-ms", "2000")];
             let answer = edge.ask(transport, &events(STREAM).headers(&slow).header("accept-encoding", encoding)).await;
             assert_eq!((answer.status, answer.header("content-encoding"), answer.cut), (200, encoding, false));
             assert_eq!(answer.header("content-type"), "text/event-stream");
@@ -167,7 +167,7 @@ async fn the_head_does_not_wait_for_the_first_message() {
 #[tokio::test]
 async fn an_error_behind_an_early_head_is_an_event() {
     let edge = Edge::start(SETTINGS).await;
-    let late = [("x-demo-delay-ms", "600"), ("x-demo-stream-count", "0"), ("x-demo-status", "ABORTED")];
+    let late = [("x-demo-delay-ms", "2000"), ("x-demo-stream-count", "0"), ("x-demo-status", "ABORTED")];
     for encoding in ["", "zstd"] {
         let answer =
             edge.ask(Transport::Http2, &events(STREAM).headers(&late).header("accept-encoding", encoding)).await;

@@ -4,17 +4,24 @@
 #[allow(dead_code)]
 mod dialects;
 mod echoing;
+mod name_server;
+mod peer;
+#[path = "../support/raw_h2.rs"]
+mod raw_h2;
 mod scripted;
+mod staged;
 #[allow(dead_code)]
 mod support;
 
 mod sockets;
 
 mod answers;
+mod certificates;
 mod client_streams;
 mod compression;
 mod cors;
 mod deadline;
+mod discovery;
 mod drain;
 mod events;
 mod exact_bytes;
@@ -23,14 +30,20 @@ mod flow;
 mod forms;
 mod gateway;
 mod guard;
+mod health;
+mod hedges;
 mod large;
 mod limits;
+mod mirror;
 mod query;
 mod refusals;
 mod reload;
+mod retries;
 mod routes;
 mod rules;
+mod spread;
 mod streams;
+mod targets;
 mod upstream_down;
 mod validate;
 mod verbs;

@@ -26,6 +26,8 @@ struct Edges {
     stub: Edge,
     /// Before nothing.
     down: Edge,
+    /// Before an upstream that may have no calls.
+    full: Edge,
     _stub: Stub,
 }
 
@@ -144,6 +146,7 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
             streams.then(|| (&edges.stub, ask().header("x-stub", "open, then silence")))
         }
         Kind::UpstreamDown => Some((&edges.down, ask())),
+        Kind::Overloaded => Some((&edges.full, ask())),
         Kind::NoStatus => stubbed("html"),
         Kind::BadAnswer => stubbed("flags"),
         // who gets frames counts the messages in them
@@ -152,7 +155,7 @@ fn provoked(kind: Kind, dialect: Dialect, edges: &Edges) -> Option<(&Edge, Ask)>
         Kind::UpstreamHttp(_) => stubbed("http 503"),
         Kind::UpstreamReset(_) => stubbed("reset"),
         // what has no second way: an extended CONNECT for anything but WebSocket, see `websocket`
-        Kind::NotSupported => None,
+        Kind::NotSupported | Kind::Injected(..) => None,
         // nobody is left to read it
         Kind::Cancelled => None,
         // nothing asks who the caller is yet, nor counts what it asks for; pages of other origins are denied WebSockets,
@@ -210,6 +213,7 @@ async fn every_refusal_is_told_in_every_dialect() {
         good: shared(),
         stub: Edge::before(&format!("h2c://{}", stub.address), idle).await,
         down: Edge::before("h2c://127.0.0.1:1", "").await,
+        full: Edge::before("h2c://127.0.0.1:1\n    limits: {calls: 0}", "").await,
         _stub: stub,
     };
     let table = table();
@@ -234,7 +238,7 @@ async fn every_refusal_is_told_in_every_dialect() {
     // how these look is shown beside `proxy::ending`
     assert_eq!(
         unmet,
-        ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining", "RuleFailed", "NotSupported"]
+        ["Unauthenticated", "Denied", "RateLimited", "Cancelled", "Draining", "RuleFailed", "NotSupported", "Injected"]
     );
 }
 

@@ -136,7 +136,7 @@ pub fn map(fields: &[Field]) -> HeaderMap {
 
 async fn play(
     request: Request<h2::RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    respond: SendResponse<Bytes>,
     script: Arc<Script>,
     sender: mpsc::UnboundedSender<Asked>,
 ) {
@@ -149,6 +149,11 @@ async fn play(
         body.extend_from_slice(&chunk);
     }
     let _ = sender.send(Asked { path: head.uri.path().to_owned(), headers: head.headers, body });
+    perform(respond, &script).await;
+}
+
+/// Answers by a script.
+pub async fn perform(mut respond: SendResponse<Bytes>, script: &Script) {
     if let Finish::ResetAtOnce(reason) = script.finish {
         return respond.send_reset(reason);
     }

@@ -108,21 +108,7 @@ impl Call {
     /// Opens the socket and says the metadata.
     pub async fn open(&self, edge: &Edge) -> Client {
         let mut client = self.try_open(edge).await.unwrap_or_else(|refused| panic!("{self:?}: {refused:?}"));
-        match self.speech {
-            Speech::Grpc => {
-                let block: String = self.metadata.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                client.send(Message::binary(block.into_bytes())).await;
-            }
-            Speech::Envelopes if !self.metadata.is_empty() => {
-                let mut fields = serde_json::Map::new();
-                for (name, value) in &self.metadata {
-                    let values = fields.entry(name.clone()).or_insert_with(|| json!([]));
-                    values.as_array_mut().expect("a list").push(json!(value));
-                }
-                client.send(Message::text(json!({ "headers": fields }).to_string())).await;
-            }
-            _ => {}
-        }
+        client.metadata(self).await;
         client
     }
 
@@ -250,6 +236,25 @@ impl std::fmt::Debug for Client {
 impl Client {
     pub async fn send(&mut self, message: Message) {
         timeout(PATIENCE, self.socket.send(message)).await.expect("in time").expect("an open socket");
+    }
+
+    /// Says the metadata of a call.
+    pub async fn metadata(&mut self, call: &Call) {
+        match self.speech {
+            Speech::Grpc => {
+                let block: String = call.metadata.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                self.send(Message::binary(block.into_bytes())).await;
+            }
+            Speech::Envelopes if !call.metadata.is_empty() => {
+                let mut fields = serde_json::Map::new();
+                for (name, value) in &call.metadata {
+                    let values = fields.entry(name.clone()).or_insert_with(|| json!([]));
+                    values.as_array_mut().expect("a list").push(json!(value));
+                }
+                self.send(Message::text(json!({ "headers": fields }).to_string())).await;
+            }
+            _ => {}
+        }
     }
 
     /// Says one message.

@@ -24,6 +24,11 @@ use transom::proxy::{Handler, Tables};
 use transom::server::{self, Loaded, Spot, Start};
 use transom::upstream::{Clusters, Pool};
 
+#[path = "../support/port.rs"]
+pub mod port;
+
+use port::Port;
+
 /// No step of a test takes longer; a test that waits for ever fails here.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -116,11 +121,16 @@ impl Edge {
 
     /// An edge by this whole configuration.
     pub async fn by(configuration: &str) -> Edge {
+        Edge::by_workers(configuration, || {}).await
+    }
+
+    /// An edge by this whole configuration, of which each worker first does this on its thread.
+    pub async fn by_workers(configuration: &str, first: impl Fn() + Send + Sync + 'static) -> Edge {
         let folder = TempDir::new().expect("a folder");
         let certificate = write_files(folder.path(), configuration);
         let origin =
             Origin { file: Some(folder.path().join("edge.yaml")), flags: Flags::default(), purpose: Purpose::Serve };
-        let running = start(origin).await;
+        let running = start(origin, first).await;
         let (clear, tls) = (running.addresses()[0], running.addresses()[1]);
         let admin = running.admin_address().expect("an admin address");
         Edge { clear, tls, admin, running, upstream: None, certificate, folder }
@@ -177,7 +187,9 @@ pub struct Process {
     pub child: std::process::Child,
     pub clear: SocketAddr,
     pub admin: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
+    /// The port of `admin`, which the process binds beside it.
+    _port: Port,
 }
 
 // === impl Process ===
@@ -185,14 +197,34 @@ pub struct Process {
 impl Process {
     /// Before this upstream; `more` is added to its configuration.
     pub fn start(upstream: SocketAddr, more: &str) -> Process {
+        Process::by(&configuration(&format!("h2c://{upstream}"), &protos(), more))
+    }
+
+    /// By this whole configuration.
+    pub fn by(text: &str) -> Process {
+        // an example is built without it, and names its program
+        let program: Option<&str> = option_env!("CARGO_BIN_EXE_transom");
+        Process::of(Path::new(program.expect("a test of the package")), text)
+    }
+
+    /// For examples: the program that was built in the same profile, if it was.
+    pub fn beside() -> Option<PathBuf> {
+        let program = std::env::current_exe().ok()?.parent()?.parent()?.join("transom");
+        program.exists().then_some(program)
+    }
+
+    /// Of this program.
+    pub fn of(program: &Path, text: &str) -> Process {
+        Process::run(std::process::Command::new(program), text)
+    }
+
+    /// Of a command that ends where the program's own arguments begin.
+    pub fn run(mut command: std::process::Command, text: &str) -> Process {
         let folder = TempDir::new().expect("a folder");
-        let admin = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a port");
-        let text = configuration(&format!("h2c://{upstream}"), &protos(), more);
-        write_files(
-            folder.path(),
-            &text.replace("admin: {address: \"127.0.0.1:0\"}", &format!("admin: {{address: \"{admin}\"}}")),
-        );
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_transom"))
+        let port = Port::take();
+        let admin = port.address;
+        write_files(folder.path(), &at_admin(text, admin));
+        let mut child = command
             .arg("serve")
             .arg(folder.path().join("edge.yaml"))
             .stderr(std::process::Stdio::piped())
@@ -205,7 +237,15 @@ impl Process {
             .find_map(|line| line.split("listening on ").nth(1)?.trim().parse().ok());
         // what it says later is read, so that it never waits for a reader
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Process { child, clear: listening.expect("an address"), admin, _folder: folder }
+        Process { child, clear: listening.expect("an address"), admin, folder, _port: port }
+    }
+
+    /// Another configuration, for the next reload.
+    pub fn configure(&self, text: &str) {
+        let path = self.folder.path().join("edge.yaml");
+        // a reload never sees half of it
+        std::fs::write(path.with_extension("new"), at_admin(text, self.admin)).expect("a file");
+        std::fs::rename(path.with_extension("new"), path).expect("a file");
     }
 
     /// Resident memory, bytes.
@@ -233,7 +273,12 @@ impl Drop for Process {
     }
 }
 
-async fn start(origin: Origin) -> server::Running {
+/// The configuration with this address for the operator's door.
+fn at_admin(text: &str, admin: SocketAddr) -> String {
+    text.replace("admin: {address: \"127.0.0.1:0\"}", &format!("admin: {{address: \"{admin}\"}}"))
+}
+
+async fn start(origin: Origin, first: impl Fn() + Send + Sync + 'static) -> server::Running {
     let settled = origin.load().unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let begin = Start {
         listeners: settled.listeners.clone(),
@@ -242,18 +287,22 @@ async fn start(origin: Origin) -> server::Running {
         drain_timeout: Duration::from_secs(5),
         meters: Meters::new(false),
     };
-    let known = Clusters::default();
+    let known = Arc::new(Clusters::default());
+    begin.meters.ask_of_upstreams(Arc::<Clusters>::clone(&known));
+    let meters = Arc::clone(&begin.meters);
     let load = Box::new(move || {
         let settled = origin.load()?;
         let complete = config::complete(&settled.catalogs)?;
         let cors = settled.cors.as_ref().and_then(Cors::new);
         let tables = Tables::new(complete.catalogs, complete.table, &settled.clusters, &known, cors, None)?;
+        let tables = tables.with_routes(&settled.routes, &settled.clusters, &known, &meters)?;
         let mut watch = settled.files;
         watch.extend(complete.watched);
         Ok(Loaded::new(tables, watch))
     });
-    let build = |spot: Spot<Tables>| {
-        let pool = Pool::new(Arc::clone(&spot.meters));
+    let build = move |spot: Spot<Tables>| {
+        first();
+        let pool = Pool::of_worker(Arc::clone(&spot.meters), spot.worker, spot.workers);
         Arc::new(Handler::new(spot.tables, pool, spot.meters))
     };
     server::start(begin, load, build).await.unwrap_or_else(|error| panic!("{error}"))

@@ -35,6 +35,7 @@ case $target in
 rules) kind=wire folders=(corpus/rules) ;;
 json_to_wire | json_against_dynamic) kind=json folders=(corpus/json_to_wire found/json) ;;
 wire_to_json | wire_against_dynamic | guard) kind=wire folders=(corpus/wire_to_json corpus/guard found/wire) ;;
+field) kind=wire folders=(corpus/field corpus/wire_to_json corpus/guard found/wire) ;;
 wire_*) folders=("corpus/${target#wire_}") ;;
 *) folders=("corpus/$target") ;;
 esac

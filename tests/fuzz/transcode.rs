@@ -22,6 +22,7 @@ use transom::transcode::{
 use transom::wire::{JsonScanner, JsonStream, MultipartEvent, MultipartReader, PartHead, Scan};
 
 use crate::dynamic::{Both, Oddities, ours_is_stricter, ours_is_wider, ours_looks_closer, parse, same, same_json};
+use crate::field::Fields;
 
 const TYPES: [&str; 8] = [
     "t.Book",
@@ -398,4 +399,16 @@ fn parts(body: &[u8]) -> Vec<(PartHead, Vec<u8>)> {
 fn part<'a>(head: &'a PartHead, content: &'a [u8]) -> FormPart<'a> {
     let (filename, content_type) = (head.filename.as_deref(), head.content_type.as_deref());
     FormPart { name: &head.name, filename, content_type, content }
+}
+
+/// Single fields: of what `DynamicMessage` decodes, each is read as it is there.
+pub fn field(data: &[u8]) {
+    static FIELDS: LazyLock<Vec<Fields>> = LazyLock::new(|| {
+        ALL.iter().take(COMPARABLE.into()).map(|both| Fields::new(&both.schema, both.id, &both.descriptor)).collect()
+    });
+    let Some((first, wire)) = data.split_first() else { return };
+    let at = first & 7;
+    if at < COMPARABLE {
+        FIELDS[usize::from(at)].compare(&ALL[usize::from(at)], wire);
+    }
 }

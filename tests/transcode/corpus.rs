@@ -30,6 +30,13 @@ fn guard() {
 }
 
 #[test]
+fn field() {
+    corpora::run("field", DAMAGE, targets::field);
+    corpora::run("wire_to_json", DAMAGE, targets::field);
+    corpora::run_found("wire", targets::field);
+}
+
+#[test]
 fn rules() {
     corpora::run("rules", DAMAGE, crate::judges::rules);
 }

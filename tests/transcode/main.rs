@@ -6,6 +6,8 @@
 mod corpus;
 #[path = "../fuzz/dynamic.rs"]
 mod dynamic;
+#[path = "../fuzz/field.rs"]
+mod field;
 mod guard;
 #[path = "../fuzz/rules.rs"]
 mod judges;
@@ -107,6 +109,27 @@ proptest! {
         let slow = both.slow_print(&wire, &options).expect("prints");
         let fast = both.fast_print(&wire, &options).map_err(TestCaseError::fail)?;
         prop_assert!(same_json(&fast, &slow), "{fast}\n{slow}");
+    }
+
+    #[test]
+    fn a_field_alone_is_what_dynamic_message_says_of_it(bytes in tape()) {
+        let mut tape = Tape::new(&bytes.0);
+        let (both, message) = case(&mut tape);
+        let other = messages::message(&mut tape, &both.descriptor, 0).encode_to_vec();
+        let mut wire = [message.encode_to_vec(), other].concat();
+        let fields_of_both = field::Fields::new(&both.schema, both.id, &both.descriptor);
+        fields_of_both.compare(&both, &wire);
+        let mut cut = fields(&wire);
+        for at in (1..cut.len()).rev() {
+            let with = tape.below(at + 1);
+            cut.swap(at, with);
+        }
+        fields_of_both.compare(&both, &cut.concat());
+        if !wire.is_empty() {
+            let at = tape.below(wire.len());
+            wire[at] ^= 1 << tape.below(8);
+            fields_of_both.compare(&both, &wire);
+        }
     }
 
     #[test]

@@ -476,3 +476,104 @@ pub mod files {
         pub content: Option<HttpBody>,
     }
 }
+
+/// `protos/grpc/reflection/v1/reflection.proto`; `v1alpha` has the same messages.
+pub mod reflection {
+    use bytes::Bytes;
+
+    /// `grpc.reflection.v1.ServerReflectionRequest`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Request {
+        #[prost(string, tag = "1")]
+        pub host: String,
+        #[prost(oneof = "Question", tags = "3, 4, 5, 6, 7")]
+        pub question: Option<Question>,
+    }
+
+    /// What a request asks for.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Question {
+        #[prost(string, tag = "3")]
+        FileByFilename(String),
+        #[prost(string, tag = "4")]
+        FileContainingSymbol(String),
+        #[prost(message, tag = "5")]
+        FileContainingExtension(Extension),
+        #[prost(string, tag = "6")]
+        AllExtensionNumbersOfType(String),
+        #[prost(string, tag = "7")]
+        ListServices(String),
+    }
+
+    /// `grpc.reflection.v1.ExtensionRequest`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct Extension {
+        #[prost(string, tag = "1")]
+        pub containing_type: String,
+        #[prost(int32, tag = "2")]
+        pub extension_number: i32,
+    }
+
+    /// `grpc.reflection.v1.ServerReflectionResponse`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Response {
+        #[prost(string, tag = "1")]
+        pub host: String,
+        #[prost(message, optional, tag = "2")]
+        pub request: Option<Request>,
+        #[prost(oneof = "Answer", tags = "4, 5, 6, 7")]
+        pub answer: Option<Answer>,
+    }
+
+    /// What a response answers.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "4")]
+        Files(FileDescriptors),
+        #[prost(message, tag = "5")]
+        Extensions(ExtensionNumbers),
+        #[prost(message, tag = "6")]
+        Services(Services),
+        #[prost(message, tag = "7")]
+        Error(ErrorResponse),
+    }
+
+    /// `grpc.reflection.v1.FileDescriptorResponse`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct FileDescriptors {
+        #[prost(bytes = "bytes", repeated, tag = "1")]
+        pub file_descriptor_proto: Vec<Bytes>,
+    }
+
+    /// `grpc.reflection.v1.ExtensionNumberResponse`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct ExtensionNumbers {
+        #[prost(string, tag = "1")]
+        pub base_type_name: String,
+        #[prost(int32, repeated, tag = "2")]
+        pub extension_number: Vec<i32>,
+    }
+
+    /// `grpc.reflection.v1.ListServiceResponse`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct Services {
+        #[prost(message, repeated, tag = "1")]
+        pub service: Vec<Service>,
+    }
+
+    /// `grpc.reflection.v1.ServiceResponse`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct Service {
+        #[prost(string, tag = "1")]
+        pub name: String,
+    }
+
+    /// `grpc.reflection.v1.ErrorResponse`.
+    #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+    pub struct ErrorResponse {
+        #[prost(int32, tag = "1")]
+        pub error_code: i32,
+        #[prost(string, tag = "2")]
+        pub error_message: String,
+    }
+}

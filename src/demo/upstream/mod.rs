@@ -1,6 +1,7 @@
 //! A gRPC server on the `h2` crate alone: what `transom demo` puts behind the edge, and what the tests drive.
 //!
-//! It serves `helloworld.Greeter`, `grpc.examples.echo.Echo`, `routeguide.RouteGuide`, `bookstore.v1.Bookstore` and `files.v1.Files`;
+//! It serves `helloworld.Greeter`, `grpc.examples.echo.Echo`, `routeguide.RouteGuide`, `bookstore.v1.Bookstore` and `files.v1.Files`,
+//! and reflection of them (`grpc.reflection.v1` and `v1alpha`), for grpcurl and for edges;
 //! their contracts stand in the comments of `protos/*.proto`. It is also a small example of what a gRPC server has
 //! to do: deadlines, flow control both ways, cancellation, compression, trailers-only answers, error details.
 //!
@@ -19,6 +20,7 @@
 //! | `levers` | what a caller may ask of a call by metadata, see below |
 //! | `greeter`, `echo`, `route_guide`, `bookstore`, `files` | the services |
 //! | `shelves`, `features` | their data |
+//! | `reflection` | what the server has |
 //! | `messages` | the messages of `protos/*.proto` |
 //!
 //! # Metadata that tests can send
@@ -58,9 +60,12 @@ mod files;
 mod greeter;
 mod levers;
 mod messages;
+mod reflection;
 mod route_guide;
 mod server;
 mod shelves;
 
-pub use messages::{bookstore_v1, echo as echo_v1, files as files_v1, helloworld, routeguide};
+pub use messages::{
+    bookstore_v1, echo as echo_v1, files as files_v1, helloworld, reflection as reflection_v1, routeguide,
+};
 pub use server::{Counts, Running, Upstream};

@@ -19,7 +19,7 @@ use super::call::{Call, Outcome, Stop};
 use super::files::Files;
 use super::levers::{CutKind, Levers, timeout};
 use super::shelves::Shelves;
-use super::{bookstore, echo, files, greeter, route_guide};
+use super::{bookstore, echo, files, greeter, reflection, route_guide};
 use crate::status::{Code, Status};
 
 /// The server before it runs; the fields are its limits.
@@ -279,6 +279,10 @@ async fn dispatch(call: &mut Call, shared: &Shared) -> Outcome {
         ("routeguide.RouteGuide", "ListFeatures") => route_guide::list_features(call).await,
         ("routeguide.RouteGuide", "RecordRoute") => route_guide::record_route(call).await,
         ("routeguide.RouteGuide", "RouteChat") => route_guide::route_chat(call).await,
+        (
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
+            "ServerReflectionInfo",
+        ) => reflection::info(call).await,
         ("bookstore.v1.Bookstore", method) => match bookstore::dispatch(method, call, &shared.shelves).await {
             Some(outcome) => outcome,
             None => Err(unknown(&path).into()),

@@ -16,8 +16,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::near::{Near, near};
+use super::routes::rules_of;
 use crate::catalog::{Binding, Body, Catalog, Method, Schema, Verb};
-use crate::route::{Candidate, Fate, Match, MethodRef, Table};
+use crate::route::{Candidate, Fate, Match, MethodRef, RouteTold, Table, Targets};
 use crate::transcode::{PrintOptions, ReadOptions, UnknownAny, bind, wire_to_json};
 use crate::wire::parse_grpc_timeout;
 
@@ -41,6 +42,8 @@ pub struct Outcome {
     pub carried: Option<Carried>,
     /// What the caller is told, if the edge answers of its own.
     pub told: Option<Told>,
+    /// The route that had it, and the cluster that it named, if it named one.
+    pub route: Option<(String, Option<String>)>,
 }
 
 /// A request as the upstream gets it.
@@ -82,6 +85,11 @@ pub struct Explanation {
     /// What the body fills: `*`, the path of a field, or nothing.
     pub body: Option<String>,
     pub dialect: &'static str,
+    /// The name of the route that had it; `None`: the call goes to its catalog's cluster.
+    pub route: Option<String>,
+    /// The routes for its method, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteTold>,
     pub upstream: Option<UpstreamLine>,
     /// What the caller is told at once, without an upstream.
     pub told: Option<Told>,
@@ -155,14 +163,15 @@ const MOST_MESSAGES: usize = 20;
 /// Rules that are shown beside the one that has it.
 const MOST_OTHERS: usize = 12;
 
-/// Explains what becomes of a request. `catalogs` are those that the table was built from; `upstream` tells of a catalog
-/// who answers its calls.
+/// Explains what becomes of a request. `catalogs` are those that the table was built from, and `targets`, if there are
+/// routes, was resolved for; `upstream` tells of a cluster who answers its calls.
 pub fn explain(
     catalogs: &[Arc<Catalog>],
     table: &Table,
     asked: &Asked<'_>,
     outcome: &Outcome,
-    upstream: impl Fn(&Catalog) -> Upstream,
+    targets: Option<&Targets>,
+    upstream: impl Fn(&str) -> Upstream,
 ) -> Explanation {
     let found = found(catalogs, table, asked, outcome);
     let called = found.method.and_then(|at| at.of(catalogs));
@@ -174,6 +183,8 @@ pub fn explain(
         query: Vec::new(),
         body: None,
         dialect: outcome.dialect,
+        route: outcome.route.as_ref().map(|(name, _)| name.clone()),
+        routes: Vec::new(),
         upstream: None,
         told: outcome.told.clone(),
         settings: called.map(|(_, method)| settings(method)).unwrap_or_default(),
@@ -186,7 +197,12 @@ pub fn explain(
     }
     explanation.others = others(catalogs, table, asked, taken.map(|(_, _, rule)| rule), called.is_some());
     if let (Some(carried), Some((catalog, method))) = (&outcome.carried, called) {
-        explanation.upstream = Some(UpstreamLine::new(&catalog.schema, method, carried, upstream(catalog)));
+        let named = outcome.route.as_ref().and_then(|(_, cluster)| cluster.as_deref());
+        let upstream = upstream(named.unwrap_or(&catalog.cluster));
+        explanation.upstream = Some(UpstreamLine::new(&catalog.schema, method, carried, upstream));
+    }
+    if let (Some(targets), Some(method)) = (targets, &explanation.method) {
+        explanation.routes = rules_of(&method.name, table, targets);
     }
     explanation
 }

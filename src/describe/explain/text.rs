@@ -28,6 +28,14 @@ impl Explanation {
             line(&mut out, "body", &format!("-> {body}"));
         }
         line(&mut out, "dialect", self.dialect);
+        for (i, told) in self.routes.iter().enumerate() {
+            let taken = if self.route.as_deref() == Some(&told.name) { "* " } else { "  " };
+            let text = format!("{taken}{}:{} -> {}", told.name, told.asks(), told.target());
+            line(&mut out, if i == 0 { "routes" } else { "" }, &text);
+        }
+        if !self.routes.is_empty() && self.route.is_none() {
+            line(&mut out, "", "* none of them: the catalog's cluster");
+        }
         for (i, (name, value)) in self.settings.iter().enumerate() {
             line(&mut out, if i == 0 { "settings" } else { "" }, &format!("{name}: {value}"));
         }

@@ -10,9 +10,8 @@ mod socket;
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{Method, Response};
 use tokio::sync::watch;
 
 use super::Settings;
@@ -23,6 +22,7 @@ use crate::observe::{GaugeGuard, Meters};
 use crate::proxy::{Body, refuse_handshake};
 pub(super) use handshake::asks;
 use session::{Limits, Session};
+pub(super) use socket::Upgrade;
 
 /// What a socket holds on to until it ends, and whom it turns to.
 pub(super) struct Visit<'v, H> {
@@ -35,15 +35,19 @@ pub(super) struct Visit<'v, H> {
     pub(super) stage: watch::Receiver<Stage>,
 }
 
-/// Answers a request for which [`asks`] holds. If the answer is good, the call begins once it is written.
-pub(super) fn receive<H: Corridor>(visit: Visit<'_, H>, mut request: Request<Incoming>) -> Response<Body> {
-    let upgrade = hyper::upgrade::on(&mut request);
-    let (parts, body) = request.into_parts();
+/// Answers a request for which [`asks`] holds. If the answer is good, the call begins once it is written, over what
+/// `upgrade` gives then.
+pub(super) fn receive<H: Corridor>(
+    visit: Visit<'_, H>,
+    parts: Parts,
+    has_body: bool,
+    upgrade: Upgrade,
+) -> Response<Body> {
     let mut head = Head::new(parts, Arc::clone(&visit.connection));
     if *visit.stage.borrow() != Stage::Open {
         return refuse_handshake(&Refusal::new(Kind::Draining, "the edge is shutting down"), &head);
     }
-    if !body.is_end_stream() {
+    if has_body {
         // its bytes would be taken for frames
         return refuse_handshake(&Refusal::new(Kind::BadHeader, "a handshake for a WebSocket has no body"), &head);
     }

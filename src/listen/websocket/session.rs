@@ -15,12 +15,11 @@ use futures_channel::mpsc;
 use http::request::Parts;
 use http::{HeaderMap, Method, Response};
 use http_body::{Body as _, Frame};
-use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::socket::{Heard, Socket};
+use super::socket::{Heard, Socket, Upgrade};
 use crate::call::{Connection, Head, Inbound, Kind, Refusal, Subprotocol};
 use crate::listen::drain::Stage;
 use crate::listen::serve::Corridor;
@@ -132,9 +131,9 @@ impl<H: Corridor> Session<H> {
     }
 
     /// Carries the call. `ties` are what must not be given up before the socket.
-    pub(super) async fn run<T>(mut self, upgrade: OnUpgrade, mut stage: watch::Receiver<Stage>, ties: T) {
-        let Ok(Ok(upgraded)) = timeout(UPGRADING, upgrade).await else { return };
-        let mut socket = Socket::new(upgraded, self.longest()).await;
+    pub(super) async fn run<T>(mut self, upgrade: Upgrade, mut stage: watch::Receiver<Stage>, ties: T) {
+        let Ok(Some(wire)) = timeout(UPGRADING, upgrade.done()).await else { return };
+        let mut socket = Socket::new(wire, self.longest()).await;
         let parting = self.carry(&mut socket, &mut stage).await;
         // the call is let go of before the farewell, which may take a moment
         self.feed = None;

@@ -7,22 +7,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use hyper::upgrade::Upgraded;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use crate::listen::http2::Tunnel;
+
 /// A socket that is written to frame by frame, and flushed before more is taken.
 pub(super) struct Socket {
-    stream: WebSocketStream<Pieces<TokioIo<Upgraded>>>,
+    stream: WebSocketStream<Pieces<Wire>>,
     /// What was written may not be out yet.
     unflushed: bool,
     /// Nothing that the caller sends can be understood any more.
     broken: bool,
+}
+
+/// The connection or stream that the handshake's answer turns into a socket.
+pub(in crate::listen) enum Upgrade {
+    Http1(OnUpgrade),
+    Http2(oneshot::Receiver<Tunnel>),
+}
+
+/// What a socket reads and writes.
+pub(super) enum Wire {
+    Http1(TokioIo<Upgraded>),
+    Http2(Tunnel),
 }
 
 /// What comes of a caller.
@@ -54,19 +69,64 @@ const PARTING: Duration = Duration::from_secs(2);
 /// A caller whose frames cannot be told apart has parted when it is silent for so long.
 const SILENCE: Duration = Duration::from_millis(200);
 
+// === impl Upgrade ===
+
+impl Upgrade {
+    /// Once the answer is out; `None` if it does not get out.
+    pub(super) async fn done(self) -> Option<Wire> {
+        Some(match self {
+            Upgrade::Http1(upgrade) => Wire::Http1(TokioIo::new(upgrade.await.ok()?)),
+            Upgrade::Http2(tunnel) => Wire::Http2(tunnel.await.ok()?),
+        })
+    }
+}
+
+// === impl Wire ===
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Http1(upgraded) => Pin::new(upgraded).poll_read(cx, buffer),
+            Wire::Http2(tunnel) => Pin::new(tunnel).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Http1(upgraded) => Pin::new(upgraded).poll_write(cx, bytes),
+            Wire::Http2(tunnel) => Pin::new(tunnel).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Http1(upgraded) => Pin::new(upgraded).poll_flush(cx),
+            Wire::Http2(tunnel) => Pin::new(tunnel).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Http1(upgraded) => Pin::new(upgraded).poll_shutdown(cx),
+            Wire::Http2(tunnel) => Pin::new(tunnel).poll_shutdown(cx),
+        }
+    }
+}
+
 // === impl Socket ===
 
 impl Socket {
     /// `longest`: the most bytes of a message, 0 for [`MOST`].
-    pub(super) async fn new(upgraded: Upgraded, longest: usize) -> Socket {
+    pub(super) async fn new(wire: Wire, longest: usize) -> Socket {
         let longest = Some(if longest == 0 { MOST } else { longest });
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
             .max_message_size(longest)
             .max_frame_size(longest);
-        let wire = Pieces(TokioIo::new(upgraded));
-        let stream = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        let stream = WebSocketStream::from_raw_socket(Pieces(wire), Role::Server, Some(config)).await;
         Socket { stream, unflushed: false, broken: false }
     }
 

@@ -2,6 +2,8 @@
 
 #[path = "../dynamic.rs"]
 mod dynamic;
+#[path = "../field.rs"]
+mod field;
 #[path = "../transcode.rs"]
 mod transcode;
 

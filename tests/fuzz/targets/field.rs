@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../dynamic.rs"]
+mod dynamic;
+#[path = "../field.rs"]
+mod field;
+#[path = "../transcode.rs"]
+mod transcode;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| transcode::field(data));
