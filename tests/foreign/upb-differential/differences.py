@@ -72,6 +72,8 @@ def stricter_read(reason, payload, what):
         return "read: Python takes strings and arrays for objects whose names are their elements"
     if what == "json-ignoring" and "half of a surrogate pair" in reason:
         return "read: Python does not look into the strings of members that are ignored"
+    if "not a duration" in reason and has(rb'"-?[0-9]+\.s"'):
+        return "read: Python takes a duration with a point and no digits behind it"
     if "not base64" in reason:
         return "read: Python passes over what is not of base64's alphabet, and takes both alphabets mixed"
     if re.search(r"expected (a value|a number|a whole number|.*)$", reason) and has(rb"NaN|Infinity"):

@@ -42,8 +42,10 @@ class Walk:
     def __init__(self, pool, drop_unknown=False):
         self.pool, self.drop_unknown = pool, drop_unknown
 
-    def message(self, descriptor, payload):
-        content = self.content(descriptor, payload)
+    def message(self, descriptor, payload, merged=None):
+        """`merged`: all parts of the message, if this is one of several."""
+        merged = payload if merged is None else merged
+        content = self.content(descriptor, merged)
         out = bytearray()
         for number, wire, start, inside, end in records(payload):
             if descriptor.GetOptions().map_entry and not in_entry(descriptor, number, wire):
@@ -51,21 +53,38 @@ class Walk:
             inner = content(number)
             if inner is None or wire not in (BYTES, GROUP):
                 out += payload[start:end]
+                continue
+            begin, close = bounds(payload, wire, inside, end)
+            old = payload[begin:close]
+            if self.drop_unknown and is_unknown(inner, old):
+                continue
+            try:
+                new = self.message(inner, old, parts_of(merged, number) if self.merges(descriptor, number) else old)
+            except Malformed:
+                # the value of an Any that is none of its type, but displaced by another
+                new = old
+            if new == old:
+                # keeps its bytes, a length in a longer form among them
+                out += payload[start:end]
             elif wire == GROUP:
-                # the tag that ends the group is as long as the shortest form, unless somebody has damaged it
-                closing = len(varint_of(number << 3 | END))
-                if varint_of(number << 3 | END) != payload[end - closing:end]:
-                    raise Malformed
-                out += payload[start:inside] + self.message(inner, payload[inside:end - closing]) + payload[end - closing:end]
+                out += payload[start:begin] + new + payload[close:end]
             else:
-                length, begin = varint(payload, inside)
-                if self.drop_unknown and is_unknown(inner, payload[begin:end]):
-                    continue
-                new = self.message(inner, payload[begin:end])
-                # what has not changed keeps its bytes, a length in a longer form among them
-                changed = new != payload[begin:end]
-                out += payload[start:inside] + (varint_of(len(new)) + new if changed else payload[inside:end])
+                out += payload[start:inside] + varint_of(len(new)) + new
         return bytes(out)
+
+    def merges(self, descriptor, number):
+        """Whether what comes twice in a field is one message."""
+        field = self.field(descriptor, number)
+        return field is not None and field.message_type is not None and not field.is_repeated
+
+    def field(self, descriptor, number):
+        field = descriptor.fields_by_number.get(number)
+        if field is None and descriptor.is_extendable:
+            try:
+                return self.pool.FindExtensionByNumber(descriptor, number)
+            except KeyError:
+                return None
+        return field
 
     def content(self, descriptor, payload):
         """Which message a field holds, by its number; None for all others."""
@@ -73,12 +92,7 @@ class Walk:
             return self.content_of_any(payload)
 
         def known(number):
-            field = descriptor.fields_by_number.get(number)
-            if field is None and descriptor.is_extendable:
-                try:
-                    field = self.pool.FindExtensionByNumber(descriptor, number)
-                except KeyError:
-                    return None
+            field = self.field(descriptor, number)
             return field.message_type if field else None
 
         return known
@@ -119,6 +133,25 @@ def records(payload):
         tag, inside = varint(payload, at)
         at = after(payload, tag & 7, inside)
         yield tag >> 3, tag & 7, start, inside, at
+
+
+def bounds(payload, wire, inside, end):
+    """Where the message begins and ends that a field holds."""
+    if wire == BYTES:
+        return varint(payload, inside)[1], end
+    at = inside
+    while True:
+        tag, begin = varint(payload, at)
+        if tag & 7 == END:
+            return inside, at
+        at = after(payload, tag & 7, begin)
+
+
+def parts_of(payload, number):
+    """All that a message holds in a field, one behind the other."""
+    found = [bounds(payload, wire, inside, end) for n, wire, _, inside, end in records(payload)
+             if n == number and wire in (BYTES, GROUP)]
+    return b"".join(payload[begin:close] for begin, close in found)
 
 
 def after(payload, wire, at):
