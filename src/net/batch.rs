@@ -110,6 +110,14 @@ impl Lent {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
+    pub(super) fn left_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.taken..).unwrap_or_default()
+    }
+
+    pub(super) fn extend(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+    }
+
     fn room(&self) -> usize {
         CAPACITY.saturating_sub(self.bytes.len())
     }

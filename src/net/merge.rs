@@ -5,6 +5,10 @@
 //! stream of small messages would be that. Frames of one stream that arrive together say the same as one frame with their
 //! payloads (RFC 9113, 6.1: the frame boundary means nothing), take the same from both windows, and cost once.
 //!
+//! Servers that send on several streams at once take turns among them, frame by frame, so that no two of a stream stand
+//! together: frames are first put in order of their streams, as far as nothing but DATA stands between. What a peer says on
+//! one stream keeps its order, and nothing is said of the order between streams but for frames of other kinds.
+//!
 //! It also reads more at a time than `h2` does: 64 KiB, into a buffer that is the thread's and lent while there is
 //! something in it, so that an idle connection owns none.
 //!
@@ -46,6 +50,8 @@ const DATA: u8 = 0;
 const END_STREAM: u8 = 1;
 /// What we let peers send in one frame (SETTINGS_MAX_FRAME_SIZE, its default).
 const LONGEST: usize = 16_384;
+/// How many streams are put in order at a time: each is a look at all frames.
+const STREAMS: usize = 16;
 
 /// The head of a frame, read.
 #[derive(Clone, Copy)]
@@ -122,6 +128,26 @@ impl Frames {
         }
     }
 
+    /// Puts plain DATA frames that are here whole in order of their streams, beginning with the frame that comes next. The
+    /// bytes are those that are still to be handed on.
+    fn regroup(&self, bytes: &mut [u8]) {
+        if self.swallow > 0 || self.head_left > 0 {
+            return;
+        }
+        let Some(bytes) = bytes.get_mut(self.left..) else { return };
+        let (run, streams) = Run::of(bytes);
+        let Some(bytes) = bytes.get_mut(..run.length).filter(|_| run.mixed) else { return };
+        let mut sorted = Lent::borrow();
+        for stream in streams.iter().take(run.streams) {
+            for (_, frame) in frames(bytes).filter(|(head, _)| head.stream == *stream) {
+                sorted.extend(frame);
+            }
+        }
+        if sorted.left().len() == bytes.len() {
+            bytes.copy_from_slice(sorted.left());
+        }
+    }
+
     /// A head that tells the frames behind it too, as far as they are to be seen.
     fn merged(&mut self, mut head: Head, mut rest: &[u8]) -> Head {
         let mut length = head.length;
@@ -138,6 +164,52 @@ impl Frames {
         }
         head
     }
+}
+
+/// Plain DATA frames that stand one behind the other.
+#[derive(Default)]
+struct Run {
+    /// Bytes of all of them.
+    length: usize,
+    /// How many streams they are of.
+    streams: usize,
+    /// A stream comes again behind another.
+    mixed: bool,
+}
+
+// === impl Run ===
+
+impl Run {
+    /// What the bytes begin with, and its streams as they come. Ends before what comes behind the end of a stream, so that
+    /// the fault stays where it was.
+    fn of(bytes: &[u8]) -> (Run, [[u8; 4]; STREAMS]) {
+        let (mut run, mut streams, mut ended) = (Run::default(), [[0; 4]; STREAMS], [false; STREAMS]);
+        let mut last = None;
+        for (head, frame) in frames(bytes).take_while(|(head, _)| head.is_plain() && head.length <= LONGEST) {
+            let known = streams.iter().take(run.streams).position(|stream| *stream == head.stream);
+            let place = known.unwrap_or(run.streams);
+            let (Some(stream), Some(ended)) = (streams.get_mut(place), ended.get_mut(place)) else { break };
+            if std::mem::replace(ended, head.flags == END_STREAM) {
+                break;
+            }
+            *stream = head.stream;
+            run.streams = run.streams.max(place + 1);
+            run.mixed |= known.is_some() && last != known;
+            run.length += frame.len();
+            last = Some(place);
+        }
+        (run, streams)
+    }
+}
+
+/// The frames that are there whole, with their heads.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (Head, &[u8])> {
+    std::iter::from_fn(move || {
+        let head = Head::read(bytes)?;
+        let (frame, rest) = bytes.split_at_checked(HEAD + head.length)?;
+        bytes = rest;
+        Some((head, frame))
+    })
 }
 
 // === impl Merged ===
@@ -183,7 +255,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Merged<S> {
                     out.put_slice(rest.get(..rest.len().min(out.remaining())).unwrap_or_default());
                     return Poll::Ready(Ok(()));
                 }
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => this.frames.regroup(read.left_mut()),
             }
         }
     }
@@ -281,6 +353,47 @@ mod tests {
         assert_eq!(merged.len(), 7);
     }
 
+    fn regrouped(all: &[u8]) -> Vec<u8> {
+        let mut bytes = all.to_vec();
+        Frames::default().regroup(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn frames_of_streams_that_take_turns_are_put_in_order() {
+        let turns = [frame(0, 0, 1, b"a"), frame(0, 0, 3, b"A"), frame(0, 0, 1, b"b"), frame(0, 1, 3, b"B")];
+        let all = [&turns.concat()[..], &frame(1, 4, 1, b"trailers"), &frame(0, 0, 5, b"x")].concat();
+        let merged = [frame(0, 0, 1, b"ab"), frame(0, 1, 3, b"AB"), frame(1, 4, 1, b"trailers"), frame(0, 0, 5, b"x")];
+        assert_eq!(through(&regrouped(&all), 0, 1000, 1000), merged.concat());
+    }
+
+    #[test]
+    fn nothing_is_put_before_a_frame_of_another_kind_or_behind_the_end_of_its_stream() {
+        let (a, b) = (frame(0, 0, 1, b"a"), frame(0, 0, 3, b"b"));
+        for between in
+            [frame(3, 0, 1, &[0; 4]), frame(1, 4, 5, b"head"), frame(0, 8, 1, b"\x01two\0"), frame(0, 1, 3, b"end")]
+        {
+            let all = [&a[..], &b, &between, &b, &a].concat();
+            assert_eq!(regrouped(&all), all);
+        }
+        let cut = [&a[..], &b, &a[..HEAD]].concat();
+        assert_eq!(regrouped(&cut), cut, "a frame that is not whole stays the last");
+        let huge = [&a[..], &b, &frame(0, 0, 1, &[0; LONGEST + 1])].concat();
+        assert_eq!(regrouped(&huge), huge);
+    }
+
+    #[test]
+    fn what_is_under_way_is_left_alone() {
+        let run = [frame(0, 0, 1, b"a"), frame(0, 0, 3, b"b"), frame(0, 0, 1, b"c")].concat();
+        let mut bytes = [&b"rest"[..], &run].concat();
+        Frames::behind(4).regroup(&mut bytes);
+        assert_eq!(bytes, [&b"rest"[..], &regrouped(&run)].concat());
+        let mut told = run.clone();
+        Frames { head_left: 3, ..Frames::default() }.regroup(&mut told);
+        Frames { swallow: 1, ..Frames::default() }.regroup(&mut told);
+        assert_eq!(told, run);
+    }
+
     #[test]
     fn the_preface_is_no_frame() {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -302,6 +415,42 @@ mod tests {
             let out = through(&all, 0, step, room);
             proptest::prop_assert!(out.len() <= all.len());
             proptest::prop_assert_eq!(meaning(&out, 0), meaning(&all, 0));
+        }
+    }
+
+    /// What a stream says, in its order.
+    fn of_stream(all: &[Told], stream: u8) -> Vec<&Told> {
+        all.iter().filter(|(_, _, told, _)| *told == [0, 0, 0, stream]).collect()
+    }
+
+    /// The frames, one by one.
+    fn apart(bytes: &[u8]) -> Vec<Told> {
+        frames(bytes).map(|(head, frame)| (head.kind, head.flags, head.stream, frame[HEAD..].to_vec())).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn putting_in_order_keeps_the_order_of_every_stream_and_of_all_else(
+            parts in proptest::collection::vec((0u8..12, 0u8..2, 0u8..20, 0usize..40), 0..60),
+            junk in proptest::collection::vec(proptest::num::u8::ANY, 0..12),
+        ) {
+            // mostly DATA
+            let all: Vec<Vec<u8>> = parts
+                .iter()
+                .enumerate()
+                .map(|(n, (kind, flags, stream, length))| frame(kind.saturating_sub(8), *flags, *stream, &vec![n as u8; *length]))
+                .collect();
+            let all = [all.concat(), junk].concat();
+            let (before, sorted) = (apart(&all), regrouped(&all));
+            let after = apart(&sorted);
+            proptest::prop_assert_eq!(sorted.len(), all.len());
+            for stream in 0..20 {
+                proptest::prop_assert_eq!(of_stream(&after, stream), of_stream(&before, stream));
+            }
+            let kinds = |told: &[Told]| told.iter().map(|(kind, ..)| *kind != DATA).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(kinds(&after), kinds(&before));
+            let whole: usize = before.iter().map(|(.., payload)| HEAD + payload.len()).sum();
+            proptest::prop_assert_eq!(&sorted[whole..], &all[whole..]);
         }
     }
 
