@@ -4,7 +4,7 @@
 #
 #     tests/foreign/googleapis/run.sh [--seed N] [--socket N]                 seed 1, 200 over sockets
 #
-# TESTEE    the program that does it (target/release/examples/googleapis_bindings, else built there)
+# TESTEE    the program that does it (target/debug/examples/googleapis_bindings, else built there)
 # The files come from npm (google-proto-files, pinned by package-lock.json) and go to target/foreign/googleapis; needed is
 # npm. Rules that no request reaches: expected-failures.txt.
 # Closes with one line, and exits with 1 if anything failed, or if there is another number of rules than there should be.
@@ -26,8 +26,8 @@ die() {
 
 testee=${TESTEE:-}
 if [ -z "$testee" ]; then
-    cargo build --release --locked --example googleapis_bindings
-    testee=$root/target/release/examples/googleapis_bindings
+    cargo build --locked --example googleapis_bindings
+    testee=$root/target/debug/examples/googleapis_bindings
 fi
 [ -x "$testee" ] || die "$testee is no program"
 

@@ -3,7 +3,7 @@
 #
 #     tests/foreign/protobuf-conformance/run.sh
 #
-# TESTEE    the program to examine (target/release/examples/conformance_testee, else built there)
+# TESTEE    the program to examine (target/debug/examples/conformance_testee, else built there)
 # The runner comes from PyPI (requirements.txt) and goes to target/foreign/protobuf-conformance; needed are Python 3.9 or
 # later with venv, and a C compiler where glibc is older than 2.38. Cases that may fail: expected-failures.txt.
 # Closes with one line, and exits with 1 if anything failed, or if another number of cases was run than there are.
@@ -26,8 +26,8 @@ die() {
 
 testee=${TESTEE:-}
 if [ -z "$testee" ]; then
-    cargo build --release --locked --example conformance_testee
-    testee=$root/target/release/examples/conformance_testee
+    cargo build --locked --example conformance_testee
+    testee=$root/target/debug/examples/conformance_testee
 fi
 [ -x "$testee" ] || die "$testee is no program"
 

@@ -3,7 +3,7 @@
 #
 #     tests/foreign/protovalidate-conformance/run.sh [--suite REGEX] [--case REGEX]
 #
-# TESTEE    the program to examine (target/release/examples/validate_testee, else built there)
+# TESTEE    the program to examine (target/debug/examples/validate_testee, else built there)
 # The runner is a Go module (go.mod, go.sum) and goes to target/foreign/go; needed is Go 1.26 or newer. Messages have to be
 # worded as the suite has them, and errors of compiling told from those of running. Cases that may fail:
 # expected-failures.yaml. Closes with one line, and exits with 1 if anything failed, or if another number of cases was run
@@ -28,8 +28,8 @@ die() {
 
 testee=${TESTEE:-}
 if [ -z "$testee" ]; then
-    cargo build --release --locked --example validate_testee
-    testee=$root/target/release/examples/validate_testee
+    cargo build --locked --example validate_testee
+    testee=$root/target/debug/examples/validate_testee
 fi
 [ -x "$testee" ] || die "$testee is no program"
 

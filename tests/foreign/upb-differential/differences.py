@@ -62,6 +62,8 @@ def stricter_read(reason, payload, what):
         return "read: Python takes a boolean for the number of an enum value"
     if re.search("(not a whole number|out of range) for an enum", reason):
         return "read: Python cuts the number of an enum value to an integer, and upb to 32 bits"
+    if "out of range for float" in reason and has(rb"[0-9]{39}"):
+        return "read: Python makes infinity of a whole number that is too large for a float"
     if "out of range for double" in reason and has(rb"e\+?[34]"):
         return "read: Python makes infinity of a number that is too large for a google.protobuf.Value"
     if re.search("expected a number, found a boolean", reason):
