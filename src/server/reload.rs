@@ -73,20 +73,10 @@ pub(super) fn attend<T>(
     loop {
         let wish = if untidy { inbox.recv_timeout(TIDY) } else { inbox.recv().map_err(RecvTimeoutError::from) };
         match wish {
-            Ok(Wish::Reload(answer)) => {
-                let outcome = reloader.reload(&mut watched);
-                if let Some(answer) = answer {
-                    let _ = answer.send(outcome);
-                }
-            }
+            Ok(Wish::Reload(answer)) => reloader.answer(answer, &mut watched),
             Ok(Wish::Changed) => match settle(inbox) {
                 Settled::Stop => return,
-                Settled::Asked(answers) => {
-                    let outcome = reloader.reload(&mut watched);
-                    for answer in answers.into_iter().flatten() {
-                        let _ = answer.send(outcome.clone());
-                    }
-                }
+                Settled::Asked(answer) => reloader.answer(answer, &mut watched),
                 Settled::Quiet if watched.changed() => drop(reloader.reload(&mut watched)),
                 Settled::Quiet => {}
             },
@@ -100,23 +90,22 @@ pub(super) fn attend<T>(
 /// How a burst of changes ends.
 enum Settled {
     Quiet,
-    /// Somebody asked for a reload meanwhile.
-    Asked(Vec<Answer>),
+    /// Somebody asked for a reload meanwhile, who knows that the files are whole.
+    Asked(Answer),
     Stop,
 }
 
 fn settle(inbox: &Receiver<Wish>) -> Settled {
     let started = Instant::now();
-    let mut asked = Vec::new();
     while started.elapsed() < PATIENCE {
         match inbox.recv_timeout(QUIET) {
             Ok(Wish::Changed) => {}
-            Ok(Wish::Reload(answer)) => asked.push(answer),
+            Ok(Wish::Reload(answer)) => return Settled::Asked(answer),
             Ok(Wish::Stop) | Err(RecvTimeoutError::Disconnected) => return Settled::Stop,
             Err(RecvTimeoutError::Timeout) => break,
         }
     }
-    if asked.is_empty() { Settled::Quiet } else { Settled::Asked(asked) }
+    Settled::Quiet
 }
 
 /// The mistake that an unusable TLS file is.
@@ -135,6 +124,14 @@ pub(super) fn tls_files(settings: &listen::Settings) -> Vec<PathBuf> {
 // === impl Reloader ===
 
 impl<T> Reloader<T> {
+    fn answer(&mut self, asked: Answer, watched: &mut Watched) {
+        let outcome = self.reload(watched);
+        if let Some(answer) = asked {
+            // nobody listens any more if it fails
+            let _ = answer.send(outcome);
+        }
+    }
+
     /// Builds tables and certificates; swaps both, or neither.
     fn reload(&mut self, watched: &mut Watched) -> Result<i64, Vec<Mistake>> {
         let started = Instant::now();
@@ -254,5 +251,15 @@ mod tests {
             assert_eq!(follow(known, &|| {}), (false, false), "as it was read");
             assert_eq!(follow(known, &|| fs::write(&file, "b").unwrap()), (true, false), "while nobody watched");
         }
+    }
+
+    #[test]
+    fn who_asks_for_a_reload_does_not_wait_for_quiet() {
+        let (wishes, inbox) = std::sync::mpsc::channel();
+        for wish in [Wish::Changed, Wish::Reload(None), Wish::Changed] {
+            wishes.send(wish).unwrap();
+        }
+        assert!(matches!(settle(&inbox), Settled::Asked(None)));
+        assert!(matches!(inbox.try_recv(), Ok(Wish::Changed)), "what changes later is looked at later");
     }
 }
