@@ -1,7 +1,9 @@
-//! The corpora of the wire codings' fuzz targets as plain tests, each file also cut and with every byte damaged.
+//! The corpora of the fuzz targets of the wire codings and of joined frames as plain tests, each file also cut and with every byte damaged.
 
 #[path = "fuzz/corpora.rs"]
 mod corpora;
+#[path = "fuzz/merged.rs"]
+mod merged;
 #[path = "fuzz/wire.rs"]
 mod targets;
 
@@ -30,4 +32,9 @@ fn packed() {
 #[test]
 fn multipart() {
     corpora::run("multipart", b"\r\n-;\"%", targets::multipart);
+}
+
+#[test]
+fn merged_frames() {
+    corpora::run("merged", &[0, 1, 3, 0xff], merged::merged);
 }

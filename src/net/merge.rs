@@ -148,19 +148,23 @@ impl Frames {
         }
     }
 
-    /// A head that tells the frames behind it too, as far as they are to be seen.
-    fn merged(&mut self, mut head: Head, mut rest: &[u8]) -> Head {
-        let mut length = head.length;
-        while head.is_plain() && head.flags == 0 {
-            rest = rest.get(HEAD + length..).unwrap_or_default();
-            let Some(next) = Head::read(rest) else { break };
+    /// A head that tells the frames behind it too, as far as they are here whole: what is here must not wait for what may
+    /// never come.
+    fn merged(&mut self, mut head: Head, rest: &[u8]) -> Head {
+        if !head.is_plain() || head.flags != 0 {
+            return head;
+        }
+        let behind = rest.get(HEAD + head.length..).unwrap_or_default();
+        for (next, _) in frames(behind) {
             if !next.is_plain() || next.stream != head.stream || head.length + next.length > LONGEST {
                 break;
             }
             head.length += next.length;
             head.flags = next.flags;
-            length = next.length;
             self.swallow += 1;
+            if head.flags != 0 {
+                break;
+            }
         }
         head
     }
@@ -225,15 +229,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Merged<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            if let Some(read) = &mut this.read {
-                let before = out.filled().len();
-                let taken = this.frames.hand_on(read.left(), out);
-                if read.take(taken) {
-                    this.read = None;
-                }
-                if out.filled().len() > before {
-                    return Poll::Ready(Ok(()));
-                }
+            // also when nothing is left: a head may be told in part
+            let left = this.read.as_ref().map_or(&[][..], Lent::left);
+            let before = out.filled().len();
+            let taken = this.frames.hand_on(left, out);
+            if this.read.as_mut().is_some_and(|read| read.take(taken)) {
+                this.read = None;
+            }
+            if out.filled().len() > before {
+                return Poll::Ready(Ok(()));
             }
             let read = this.read.get_or_insert_with(Lent::borrow);
             let before = read.left().len();
@@ -250,9 +254,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Merged<S> {
                 }
                 Poll::Ready(Ok(0)) => {
                     // the end; what is left of a head is told as it came
-                    let rest = this.read.take();
-                    let rest = rest.as_ref().map_or(&[][..], |read| read.left());
-                    out.put_slice(rest.get(..rest.len().min(out.remaining())).unwrap_or_default());
+                    let rest = read.left();
+                    let count = rest.len().min(out.remaining());
+                    out.put_slice(rest.get(..count).unwrap_or_default());
+                    if read.take(count) {
+                        this.read = None;
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Ok(_)) => this.frames.regroup(read.left_mut()),
@@ -266,6 +273,8 @@ super::through::writes_through!(Merged, socket);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
     /// Type, flags, stream and payload of a frame.
     type Told = (u8, u8, [u8; 4], Vec<u8>);
@@ -416,6 +425,29 @@ mod tests {
             proptest::prop_assert!(out.len() <= all.len());
             proptest::prop_assert_eq!(meaning(&out, 0), meaning(&all, 0));
         }
+    }
+
+    #[test]
+    fn what_is_here_whole_does_not_wait_for_a_frame_that_is_not() {
+        let all = [frame(0, 0, 1, b"one"), frame(0, 0, 1, b"two"), frame(0, 0, 1, b"three")].concat();
+        let (mut frames, mut space) = (Frames::default(), [0; 100]);
+        let mut space = ReadBuf::new(&mut space);
+        frames.hand_on(&all[..all.len() - 1], &mut space);
+        assert!(space.filled().starts_with(&frame(0, 0, 1, b"onetwo")));
+    }
+
+    #[tokio::test]
+    async fn a_head_is_told_whole_though_the_room_ended_within_it() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut peer, ours) = tokio::io::duplex(64);
+        let end = frame(0, 1, 1, b"");
+        peer.write_all(&end).await.unwrap();
+        let (mut merged, mut out) = (Merged::new(ours, 0), vec![0; HEAD]);
+        for room in out.chunks_mut(2) {
+            // the peer says nothing more
+            tokio::time::timeout(PATIENCE, merged.read_exact(room)).await.expect("all of the head").unwrap();
+        }
+        assert_eq!(out, end);
     }
 
     /// What a stream says, in its order.
