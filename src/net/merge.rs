@@ -131,10 +131,11 @@ impl Frames {
     /// Puts plain DATA frames that are here whole in order of their streams, beginning with the frame that comes next. The
     /// bytes are those that are still to be handed on.
     fn regroup(&self, bytes: &mut [u8]) {
-        if self.swallow > 0 || self.head_left > 0 {
+        let Some(bytes) = bytes.get_mut(self.left..) else { return };
+        // most reads begin with the head of a call
+        if self.swallow > 0 || self.head_left > 0 || !Head::read(bytes).is_some_and(Head::is_plain) {
             return;
         }
-        let Some(bytes) = bytes.get_mut(self.left..) else { return };
         let (run, streams) = Run::of(bytes);
         let Some(bytes) = bytes.get_mut(..run.length).filter(|_| run.mixed) else { return };
         let mut sorted = Lent::borrow();
@@ -229,15 +230,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Merged<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            // also when nothing is left: a head may be told in part
-            let left = this.read.as_ref().map_or(&[][..], Lent::left);
-            let before = out.filled().len();
-            let taken = this.frames.hand_on(left, out);
-            if this.read.as_mut().is_some_and(|read| read.take(taken)) {
-                this.read = None;
-            }
-            if out.filled().len() > before {
-                return Poll::Ready(Ok(()));
+            // when nothing is left, there may still be a head that was told in part
+            if this.read.is_some() || this.frames.head_left > 0 {
+                let left = this.read.as_ref().map_or(&[][..], Lent::left);
+                let before = out.filled().len();
+                let taken = this.frames.hand_on(left, out);
+                if this.read.as_mut().is_some_and(|read| read.take(taken)) {
+                    this.read = None;
+                }
+                if out.filled().len() > before {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let read = this.read.get_or_insert_with(Lent::borrow);
             let before = read.left().len();
